@@ -1,0 +1,247 @@
+/**
+ * Kafka's error codes, and what each means for the request that got it.
+ *
+ * One pure table over (request, code). Every failure of every client is classified from it, never
+ * from a client's own `retriable` flag. `docs/errors.md` is generated from it.
+ *
+ * @since 0.1.0
+ */
+import type { Request } from "./KafkaDriver.ts"
+
+/**
+ * What a code means for the request that got it.
+ *
+ * **Details**
+ *
+ * *Shape*
+ * - `success`: the broker has it already.
+ * - `retry`: send the same request again after a pause.
+ * - `refresh`: look up the leader or coordinator again, then send the same request.
+ * - `abort`: the transaction cannot commit; its session is still good.
+ * - `abort and replace`: the transaction cannot commit, and the session's epoch or sequences are no
+ *   longer good for another one.
+ * - `restart`: the session was fenced. Whether by a timeout or by another instance is told by the
+ *   time since the transaction's first registration.
+ * - `reconfigure`: rights, configuration or version; nothing changes by trying again.
+ * - `resolve`: the outcome is not known from the answer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict =
+  | "success"
+  | "retry"
+  | "refresh"
+  | "abort"
+  | "abort and replace"
+  | "restart"
+  | "reconfigure"
+  | "resolve"
+
+/**
+ * One error code of the protocol.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ErrorCode {
+  readonly code: number
+  readonly name: string
+  readonly verdicts: { readonly [R in Request]?: Verdict }
+}
+
+const everywhere = (verdict: Verdict): ErrorCode["verdicts"] => ({
+  Connect: verdict,
+  Metadata: verdict,
+  FindCoordinator: verdict,
+  InitProducerId: verdict,
+  AddPartitionsToTxn: verdict,
+  Produce: verdict,
+  AddOffsetsToTxn: verdict,
+  TxnOffsetCommit: verdict,
+  EndTxn: verdict,
+  Fetch: verdict,
+  OffsetFetch: verdict
+})
+
+const coordinatorMoved: ErrorCode["verdicts"] = {
+  FindCoordinator: "refresh",
+  InitProducerId: "refresh",
+  AddPartitionsToTxn: "refresh",
+  AddOffsetsToTxn: "refresh",
+  TxnOffsetCommit: "refresh",
+  OffsetFetch: "refresh",
+  // The coordinator answers COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR also when its append to
+  // the transaction log timed out or lost its leader (TransactionStateManager), after which a new
+  // coordinator may still find the decision in the log.
+  EndTxn: "resolve"
+}
+
+const leaderMoved: ErrorCode["verdicts"] = {
+  Metadata: "refresh",
+  Produce: "refresh",
+  Fetch: "refresh"
+}
+
+const partition: ErrorCode["verdicts"] = { Produce: "retry", Fetch: "retry" }
+
+const rejected: ErrorCode["verdicts"] = { Produce: "abort" }
+
+const memberFenced: ErrorCode["verdicts"] = { AddOffsetsToTxn: "abort", TxnOffsetCommit: "abort" }
+
+/**
+ * Every code that the library knows, by code.
+ *
+ * **Details**
+ *
+ * *Source*: the error handlers of the Java client's `TransactionManager` and `Sender`,
+ * `TransactionCoordinator.endTransaction` and `TransactionStateManager` of Kafka 4.x, and KIP-1050.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const table: ReadonlyArray<ErrorCode> = [
+  { code: -1, name: "UNKNOWN_SERVER_ERROR", verdicts: { EndTxn: "resolve" } },
+  { code: 1, name: "OFFSET_OUT_OF_RANGE", verdicts: {} },
+  { code: 2, name: "CORRUPT_MESSAGE", verdicts: { Produce: "retry" } },
+  {
+    code: 3,
+    name: "UNKNOWN_TOPIC_OR_PARTITION",
+    verdicts: {
+      Metadata: "refresh",
+      AddPartitionsToTxn: "refresh",
+      Produce: "refresh",
+      TxnOffsetCommit: "refresh",
+      Fetch: "refresh"
+    }
+  },
+  { code: 5, name: "LEADER_NOT_AVAILABLE", verdicts: leaderMoved },
+  { code: 6, name: "NOT_LEADER_OR_FOLLOWER", verdicts: leaderMoved },
+  {
+    code: 7,
+    name: "REQUEST_TIMED_OUT",
+    verdicts: { ...everywhere("retry"), TxnOffsetCommit: "refresh", EndTxn: "resolve" }
+  },
+  { code: 8, name: "BROKER_NOT_AVAILABLE", verdicts: leaderMoved },
+  { code: 9, name: "REPLICA_NOT_AVAILABLE", verdicts: leaderMoved },
+  { code: 10, name: "MESSAGE_TOO_LARGE", verdicts: rejected },
+  { code: 12, name: "OFFSET_METADATA_TOO_LARGE", verdicts: { TxnOffsetCommit: "abort" } },
+  {
+    code: 13,
+    name: "NETWORK_EXCEPTION",
+    verdicts: { ...everywhere("retry"), EndTxn: "resolve" }
+  },
+  {
+    code: 14,
+    name: "COORDINATOR_LOAD_IN_PROGRESS",
+    // The one coordinator error that is certain to have changed nothing: it is answered before the
+    // transaction's state is looked at.
+    verdicts: { ...coordinatorMoved, EndTxn: "retry" }
+  },
+  { code: 15, name: "COORDINATOR_NOT_AVAILABLE", verdicts: coordinatorMoved },
+  { code: 16, name: "NOT_COORDINATOR", verdicts: coordinatorMoved },
+  {
+    code: 17,
+    name: "INVALID_TOPIC_EXCEPTION",
+    verdicts: { Metadata: "reconfigure", AddPartitionsToTxn: "reconfigure", Produce: "reconfigure" }
+  },
+  { code: 18, name: "RECORD_LIST_TOO_LARGE", verdicts: rejected },
+  { code: 19, name: "NOT_ENOUGH_REPLICAS", verdicts: { ...partition, EndTxn: "resolve" } },
+  {
+    code: 20,
+    name: "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    verdicts: { ...partition, EndTxn: "resolve" }
+  },
+  { code: 21, name: "INVALID_REQUIRED_ACKS", verdicts: { Produce: "reconfigure" } },
+  { code: 22, name: "ILLEGAL_GENERATION", verdicts: memberFenced },
+  { code: 25, name: "UNKNOWN_MEMBER_ID", verdicts: memberFenced },
+  { code: 27, name: "REBALANCE_IN_PROGRESS", verdicts: memberFenced },
+  { code: 29, name: "TOPIC_AUTHORIZATION_FAILED", verdicts: everywhere("reconfigure") },
+  { code: 30, name: "GROUP_AUTHORIZATION_FAILED", verdicts: everywhere("reconfigure") },
+  { code: 31, name: "CLUSTER_AUTHORIZATION_FAILED", verdicts: everywhere("reconfigure") },
+  { code: 33, name: "UNSUPPORTED_SASL_MECHANISM", verdicts: everywhere("reconfigure") },
+  { code: 34, name: "ILLEGAL_SASL_STATE", verdicts: everywhere("reconfigure") },
+  { code: 35, name: "UNSUPPORTED_VERSION", verdicts: everywhere("reconfigure") },
+  { code: 42, name: "INVALID_REQUEST", verdicts: { EndTxn: "resolve" } },
+  { code: 43, name: "UNSUPPORTED_FOR_MESSAGE_FORMAT", verdicts: everywhere("reconfigure") },
+  { code: 44, name: "POLICY_VIOLATION", verdicts: rejected },
+  { code: 45, name: "OUT_OF_ORDER_SEQUENCE_NUMBER", verdicts: { Produce: "abort and replace" } },
+  { code: 46, name: "DUPLICATE_SEQUENCE_NUMBER", verdicts: { Produce: "success" } },
+  { code: 47, name: "INVALID_PRODUCER_EPOCH", verdicts: everywhere("restart") },
+  {
+    code: 48,
+    name: "INVALID_TXN_STATE",
+    // For a first EndTxn it says that there is nothing to commit any more; the evidence in the log
+    // says the same, so it is asked rather than believed.
+    verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
+  },
+  {
+    code: 49,
+    name: "INVALID_PRODUCER_ID_MAPPING",
+    verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
+  },
+  { code: 50, name: "INVALID_TRANSACTION_TIMEOUT", verdicts: { InitProducerId: "reconfigure" } },
+  {
+    code: 51,
+    name: "CONCURRENT_TRANSACTIONS",
+    verdicts: {
+      InitProducerId: "retry",
+      AddPartitionsToTxn: "retry",
+      Produce: "retry",
+      AddOffsetsToTxn: "retry",
+      TxnOffsetCommit: "retry",
+      EndTxn: "retry"
+    }
+  },
+  {
+    code: 53,
+    name: "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+    verdicts: everywhere("reconfigure")
+  },
+  { code: 55, name: "OPERATION_NOT_ATTEMPTED", verdicts: { AddPartitionsToTxn: "abort" } },
+  { code: 56, name: "KAFKA_STORAGE_ERROR", verdicts: { ...leaderMoved, EndTxn: "resolve" } },
+  { code: 58, name: "SASL_AUTHENTICATION_FAILED", verdicts: everywhere("reconfigure") },
+  {
+    code: 59,
+    name: "UNKNOWN_PRODUCER_ID",
+    verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
+  },
+  { code: 74, name: "FENCED_LEADER_EPOCH", verdicts: leaderMoved },
+  { code: 75, name: "UNKNOWN_LEADER_EPOCH", verdicts: leaderMoved },
+  { code: 82, name: "FENCED_INSTANCE_ID", verdicts: memberFenced },
+  { code: 87, name: "INVALID_RECORD", verdicts: rejected },
+  { code: 88, name: "UNSTABLE_OFFSET_COMMIT", verdicts: { OffsetFetch: "retry" } },
+  { code: 89, name: "THROTTLING_QUOTA_EXCEEDED", verdicts: { EndTxn: "resolve" } },
+  { code: 90, name: "PRODUCER_FENCED", verdicts: everywhere("restart") },
+  { code: 100, name: "UNKNOWN_TOPIC_ID", verdicts: leaderMoved },
+  { code: 113, name: "STALE_MEMBER_EPOCH", verdicts: memberFenced },
+  {
+    code: 120,
+    name: "TRANSACTION_ABORTABLE",
+    verdicts: { ...everywhere("abort"), EndTxn: "resolve" }
+  }
+]
+
+const byCode: ReadonlyMap<number, ErrorCode> = new Map(table.map((row) => [row.code, row]))
+
+/**
+ * The protocol's name of a code, or `UNKNOWN(code)` for one that is not in the table.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const nameOf = (code: number): string => byCode.get(code)?.name ?? `UNKNOWN(${code})`
+
+/**
+ * What a code means for the request that got it.
+ *
+ * **Details**
+ *
+ * A code that is not in the table, or not expected for the request, means `resolve` for EndTxn, where
+ * the transaction may have been decided, and `abort and replace` elsewhere.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const classify = (request: Request, code: number): Verdict =>
+  byCode.get(code)?.verdicts[request] ?? (request === "EndTxn" ? "resolve" : "abort and replace")

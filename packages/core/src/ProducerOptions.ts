@@ -1,0 +1,206 @@
+/**
+ * The settings of a transactional producer, their defaults and their bounds.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { KafkaError, Misconfigured } from "./KafkaError.ts"
+
+/**
+ * The settings of a transactional producer.
+ *
+ * **Details**
+ *
+ * *Shape and units*
+ * - `transactionalId`: 1 to 249 characters, the same after a restart; the namespace of fencing.
+ * - `transactionTimeout` (15 s): after which the broker aborts an open transaction by itself. Below
+ *   the session timeout of consumers (45 s), so that a dead member's transaction ends before its
+ *   partitions move.
+ * - `requestTimeout` (3 s): how long one request may go without an answer.
+ * - `initializeTimeout` (10 s): the first connection and InitProducerId, and every later one.
+ * - `deliveryTimeout` (6.5 s): one `send`, with its retries.
+ * - `drainTimeout` (5 s), `commitTimeout` (8 s), `abortTimeout` (5 s), `resolveTimeout` (10 s): the
+ *   steps of a release, which takes at most 25 s together.
+ * - `maxWaiting` (1,000 callers) and `maxWaitingTime` (30 s): the queue for the one open transaction.
+ * - `maxRequestRecords` (10,000) and `maxRequestBytes` (900,000): one Produce request's batch for one
+ *   partition; the broker's default limit is 1,048,588 bytes.
+ * - `maxPendingBytes` (33,554,432): records that wait to be sent; past that `send` waits.
+ * - `traceHeaders` (false): adds the W3C `traceparent` of the send's span to each record's headers.
+ *
+ * The body of a transaction may take `transactionTimeout` less `commitTimeout`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProducerOptions {
+  readonly transactionalId: string
+  readonly transactionTimeout?: Duration.Input | undefined
+  readonly requestTimeout?: Duration.Input | undefined
+  readonly initializeTimeout?: Duration.Input | undefined
+  readonly deliveryTimeout?: Duration.Input | undefined
+  readonly drainTimeout?: Duration.Input | undefined
+  readonly commitTimeout?: Duration.Input | undefined
+  readonly abortTimeout?: Duration.Input | undefined
+  readonly resolveTimeout?: Duration.Input | undefined
+  readonly maxWaiting?: number | undefined
+  readonly maxWaitingTime?: Duration.Input | undefined
+  readonly maxRequestRecords?: number | undefined
+  readonly maxRequestBytes?: number | undefined
+  readonly maxPendingBytes?: number | undefined
+  readonly traceHeaders?: boolean | undefined
+}
+
+/**
+ * The settings after defaults and checks; see {@link ProducerOptions} for each.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly transactionalId: string
+  readonly transactionTimeout: Duration.Duration
+  readonly requestTimeout: Duration.Duration
+  readonly initializeTimeout: Duration.Duration
+  readonly deliveryTimeout: Duration.Duration
+  readonly drainTimeout: Duration.Duration
+  readonly commitTimeout: Duration.Duration
+  readonly abortTimeout: Duration.Duration
+  readonly resolveTimeout: Duration.Duration
+  readonly bodyTimeout: Duration.Duration
+  readonly maxWaiting: number
+  readonly maxWaitingTime: Duration.Duration
+  readonly maxRequestRecords: number
+  readonly maxRequestBytes: number
+  readonly maxPendingBytes: number
+  readonly traceHeaders: boolean
+}
+
+/**
+ * The defaults; a test checks the inequalities between them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const defaults = {
+  transactionTimeout: Duration.seconds(15),
+  requestTimeout: Duration.seconds(3),
+  initializeTimeout: Duration.seconds(10),
+  deliveryTimeout: Duration.millis(6_500),
+  drainTimeout: Duration.seconds(5),
+  commitTimeout: Duration.seconds(8),
+  abortTimeout: Duration.seconds(5),
+  resolveTimeout: Duration.seconds(10),
+  maxWaiting: 1_000,
+  maxWaitingTime: Duration.seconds(30),
+  maxRequestRecords: 10_000,
+  maxRequestBytes: 900_000,
+  maxPendingBytes: 33_554_432,
+  traceHeaders: false
+} as const
+
+type TimeSetting =
+  | "transactionTimeout"
+  | "requestTimeout"
+  | "initializeTimeout"
+  | "deliveryTimeout"
+  | "drainTimeout"
+  | "commitTimeout"
+  | "abortTimeout"
+  | "resolveTimeout"
+  | "maxWaitingTime"
+
+type CountSetting = "maxWaiting" | "maxRequestRecords" | "maxRequestBytes" | "maxPendingBytes"
+
+/**
+ * Applies the defaults and checks the bounds.
+ *
+ * **Details**
+ *
+ * *Errors*: `Misconfigured` names the setting, its value and what is wrong with it; nothing is sent.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const resolve = (options: ProducerOptions): Effect.Effect<Settings, KafkaError> =>
+  Effect.gen(function*() {
+    yield* checkTransactionalId(options.transactionalId)
+    const time = (setting: TimeSetting) => checkTime(setting, options[setting] ?? defaults[setting])
+    const count = (setting: CountSetting) =>
+      checkCount(setting, options[setting] ?? defaults[setting])
+    const transactionTimeout = yield* time("transactionTimeout")
+    const requestTimeout = yield* time("requestTimeout")
+    const commitTimeout = yield* time("commitTimeout")
+    if (!Duration.isLessThan(commitTimeout, transactionTimeout)) {
+      return yield* misconfigured(
+        "commitTimeout",
+        Duration.format(commitTimeout),
+        `must be below transactionTimeout (${Duration.format(transactionTimeout)}), so that the ` +
+          "body has time left"
+      )
+    }
+    if (Duration.isGreaterThan(requestTimeout, commitTimeout)) {
+      return yield* misconfigured(
+        "requestTimeout",
+        Duration.format(requestTimeout),
+        `must not be above commitTimeout (${Duration.format(commitTimeout)})`
+      )
+    }
+    return {
+      transactionalId: options.transactionalId,
+      transactionTimeout,
+      requestTimeout,
+      initializeTimeout: yield* time("initializeTimeout"),
+      deliveryTimeout: yield* time("deliveryTimeout"),
+      drainTimeout: yield* time("drainTimeout"),
+      commitTimeout,
+      abortTimeout: yield* time("abortTimeout"),
+      resolveTimeout: yield* time("resolveTimeout"),
+      bodyTimeout: Duration.subtract(transactionTimeout, commitTimeout),
+      maxWaiting: yield* count("maxWaiting"),
+      maxWaitingTime: yield* time("maxWaitingTime"),
+      maxRequestRecords: yield* count("maxRequestRecords"),
+      maxRequestBytes: yield* count("maxRequestBytes"),
+      maxPendingBytes: yield* count("maxPendingBytes"),
+      traceHeaders: options.traceHeaders ?? defaults.traceHeaders
+    }
+  })
+
+const misconfigured = (setting: string, value: string, problem: string) =>
+  Effect.fail(
+    new KafkaError({
+      operation: "initialize",
+      reason: new Misconfigured({ setting, value, problem })
+    })
+  )
+
+// Kafka itself takes up to 32,767 bytes; past 249 characters the id cannot name a group or a topic
+// any more, which is what operators expect to be able to do with it.
+const maxTransactionalIdLength = 249
+
+const checkTransactionalId = (id: string) =>
+  id.length === 0 || id.length > maxTransactionalIdLength || /\p{Cs}/u.test(id) || id.includes("\0")
+    ? misconfigured(
+      "transactionalId",
+      JSON.stringify(id.length > 40 ? `${id.slice(0, 40)}…` : id),
+      `must be text of 1 to ${maxTransactionalIdLength} characters without NUL (this one has ` +
+        `${id.length})`
+    )
+    : Effect.void
+
+// The protocol carries milliseconds as a signed 32-bit integer, and so does a timer of Node.
+const maxMillis = 2_147_483_647
+
+const checkTime = (setting: TimeSetting, value: Duration.Input) =>
+  Effect.suspend(() => {
+    const duration = Duration.fromInput(value)
+    const millis = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
+    return duration._tag === "Some" && millis >= 1 && millis <= maxMillis
+      ? Effect.succeed(duration.value)
+      : misconfigured(setting, String(value), `must be a duration from 1 ms to ${maxMillis} ms`)
+  })
+
+const checkCount = (setting: CountSetting, value: number) =>
+  Number.isSafeInteger(value) && value >= 1
+    ? Effect.succeed(value)
+    : misconfigured(setting, String(value), "must be a whole number of at least 1")
