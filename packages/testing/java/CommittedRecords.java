@@ -1,0 +1,56 @@
+import java.io.BufferedWriter;
+import java.io.OutputStreamWriter;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.stream.Collectors;
+import java.util.stream.StreamSupport;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+/**
+ * Prints a topic from its beginning to its end as Kafka's own Java client sees it.
+ *
+ * <p>Arguments: the topic, and a limit in milliseconds. Standard input: the consumer's properties.
+ * One line per record: partition, offset, timestamp, key, value and headers between tabs, bytes in
+ * Base64, "-" for null. The end is the last stable offset at the start. The last line is "end".
+ */
+public final class CommittedRecords {
+  public static void main(String[] arguments) throws Exception {
+    String topic = arguments[0];
+    long deadline = System.nanoTime() + Long.parseLong(arguments[1]) * 1_000_000;
+    Properties properties = new Properties();
+    properties.load(System.in);
+    var bytes = new ByteArrayDeserializer();
+    var out = new BufferedWriter(new OutputStreamWriter(System.out), 1 << 16);
+    try (var consumer = new KafkaConsumer<>(properties, bytes, bytes)) {
+      List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
+          .map(found -> new TopicPartition(topic, found.partition())).toList();
+      if (partitions.isEmpty()) throw new IllegalStateException("there is no topic " + topic);
+      Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+      consumer.assign(partitions);
+      consumer.seekToBeginning(partitions);
+      while (partitions.stream().anyMatch(one -> consumer.position(one) < ends.get(one))) {
+        if (System.nanoTime() > deadline) throw new IllegalStateException("the end was not reached in time");
+        for (var record : consumer.poll(Duration.ofMillis(100))) {
+          if (record.offset() >= ends.get(new TopicPartition(topic, record.partition()))) continue;
+          String headers = StreamSupport.stream(record.headers().spliterator(), false)
+              .map(header -> base64(header.key().getBytes(StandardCharsets.UTF_8)) + ":" + base64(header.value()))
+              .collect(Collectors.joining(","));
+          out.write(String.join("\t", "" + record.partition(), "" + record.offset(), "" + record.timestamp(),
+              base64(record.key()), base64(record.value()), headers) + "\n");
+        }
+      }
+      out.write("end\n");
+      out.flush();
+    }
+  }
+
+  private static String base64(byte[] value) {
+    return value == null ? "-" : Base64.getEncoder().encodeToString(value);
+  }
+}
