@@ -1,0 +1,257 @@
+/**
+ * The driver over kafkajs 2.2.4.
+ *
+ * kafkajs is no longer maintained and speaks the old transaction protocol. This driver walls in what
+ * it does wrong, and declares what it cannot do; the package's README lists each defect.
+ *
+ * @since 0.1.0
+ */
+import { type Capabilities, KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import type { Recovery } from "@kafka-once/core/KafkaError"
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Logging from "./internal/logging.ts"
+import * as PinnedFiles from "./internal/pinnedFiles.ts"
+import * as Reader from "./internal/reader.ts"
+import * as Session from "./internal/session.ts"
+import type { Settings } from "./internal/settings.ts"
+
+/**
+ * How the servers are authenticated, and this client to them.
+ *
+ * **Details**
+ *
+ * *Shape*: texts in PEM form. Without `ca` the authorities that Node trusts are used. `serverName` is
+ * the name that the certificate must have, the broker's own host name when left out. An unknown
+ * certificate is never accepted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TlsOptions {
+  readonly ca?: string | ReadonlyArray<string> | undefined
+  readonly cert?: string | undefined
+  readonly key?: Redacted.Redacted | undefined
+  readonly passphrase?: Redacted.Redacted | undefined
+  readonly serverName?: string | undefined
+}
+
+/**
+ * A user name and password, and how they are proved.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SaslOptions {
+  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
+  readonly username: string
+  readonly password: Redacted.Redacted
+}
+
+/**
+ * How to reach the brokers.
+ *
+ * **Details**
+ *
+ * *Shape*
+ * - `brokers`: bootstrap addresses, `host:port`; others are learnt from them.
+ * - `clientId`: names this program in the broker's logs and quotas.
+ * - `tls`: `true`, or options, to connect with TLS.
+ * - `insecure`: allows SASL PLAIN without TLS, which sends the password as it is.
+ *
+ * *Units and bounds*: `connectionTimeout` (1 second) is for TCP and TLS of one connection,
+ * `authenticationTimeout` (10 seconds) for its SASL exchange. `requestTimeout` (3 seconds) is for the
+ * requests that belong to no producer; a producer's own come with the producer's options.
+ * `reauthenticationThreshold` (10 seconds) is how long before a SASL session ends it is renewed.
+ * `metadataMaxAge` (5 minutes) is how long leaders are remembered while nothing fails.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly brokers: ReadonlyArray<string>
+  readonly clientId?: string | undefined
+  readonly tls?: boolean | TlsOptions | undefined
+  readonly sasl?: SaslOptions | undefined
+  readonly insecure?: boolean | undefined
+  readonly connectionTimeout?: Duration.Input | undefined
+  readonly authenticationTimeout?: Duration.Input | undefined
+  readonly reauthenticationThreshold?: Duration.Input | undefined
+  readonly requestTimeout?: Duration.Input | undefined
+  readonly metadataMaxAge?: Duration.Input | undefined
+}
+
+/**
+ * An option that cannot be used as it is.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
+  option: Schema.String,
+  problem: Schema.String
+}) {
+  readonly recovery: Recovery = "reconfigure"
+  override get message(): string {
+    return `The option "${this.option}" ${this.problem}.`
+  }
+}
+
+/**
+ * The kafkajs that is installed is not the one that the driver was made for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ClientChanged extends Schema.TaggedError<ClientChanged>()("ClientChanged", {
+  file: Schema.String
+}) {
+  readonly recovery: Recovery = "reconfigure"
+  override get message(): string {
+    return `kafkajs/${this.file} is missing or differs from the one of kafkajs 2.2.4, whose inside ` +
+      "this driver relies on. Install exactly kafkajs 2.2.4, unpatched, and leave it out of bundles."
+  }
+}
+
+/**
+ * The driver cannot be built: what is wrong, as a reason.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KafkaJsError extends Schema.TaggedError<KafkaJsError>()("KafkaJsError", {
+  reason: Schema.Union([InvalidOption, ClientChanged])
+}) {
+  override get message(): string {
+    return this.reason.message
+  }
+}
+
+/**
+ * What kafkajs can do: none of what came to Kafka's transactions after 2018.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const capabilities: Capabilities = {
+  groupFencing: false,
+  stableOffsets: false,
+  epochBump: false,
+  transactionVersion: 1,
+  commitRetry: false,
+  correctReadCommitted: false,
+  revocationHold: false,
+  staticMembership: false
+}
+
+/**
+ * Builds the driver over kafkajs.
+ *
+ * **Details**
+ *
+ * *Errors*: `KafkaJsError` with the reason `InvalidOption` (an address that is none, PLAIN without
+ * TLS) or `ClientChanged`. Nothing is connected yet: a broker that cannot be reached, or that refuses
+ * the credentials, fails the first session.
+ *
+ * *Source*: the sha256 of every file of kafkajs that the driver relies on is checked here.
+ *
+ * **Gotchas**
+ *
+ * A session has a client and sockets of its own, so that closing it leaves nothing behind.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<KafkaDriver, KafkaJsError> =>
+  Layer.effect(KafkaDriver, make(options))
+
+/**
+ * Builds the driver over kafkajs from `Config`.
+ *
+ * **Details**
+ *
+ * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options: Config.Wrap<Options>
+): Layer.Layer<KafkaDriver, KafkaJsError | Config.ConfigError> =>
+  Layer.effect(KafkaDriver, Effect.flatMap(Config.unwrap(options), make))
+
+const make = Effect.fnUntraced(function*(options: Options) {
+  const settings = yield* settingsOf(options)
+  const changed = yield* PinnedFiles.firstChanged
+  if (changed !== null) {
+    return yield* new KafkaJsError({ reason: new ClientChanged({ file: changed }) })
+  }
+  const logging = yield* Logging.make
+  const reader = yield* Reader.make(settings, logging)
+  let turn = 0
+  return KafkaDriver.of({
+    name: "kafkajs",
+    capabilities,
+    probe: reader.probe,
+    partitionCount: reader.partitionCount,
+    openSession: (session) =>
+      Effect.suspend(() => Session.open(settings, logging, turn++, session)),
+    endMarker: reader.endMarker,
+    committedOffsets: reader.committedOffsets
+  })
+})
+
+const settingsOf = (options: Options): Effect.Effect<Settings, KafkaJsError> => {
+  const problem = problemOf(options)
+  if (problem !== null) return Effect.fail(new KafkaJsError({ reason: problem }))
+  const { sasl, tls } = options
+  const given = typeof tls === "object" ? tls : {}
+  return Effect.succeed({
+    brokers: options.brokers,
+    clientId: options.clientId ?? "kafka-once",
+    tls: tls === undefined || tls === false ? null : {
+      ca: given.ca,
+      cert: given.cert,
+      key: given.key,
+      passphrase: given.passphrase,
+      serverName: given.serverName
+    },
+    sasl: sasl ?? null,
+    connectionTimeoutMillis: millisOf(options.connectionTimeout, "1 second"),
+    authenticationTimeoutMillis: millisOf(options.authenticationTimeout, "10 seconds"),
+    reauthenticationThresholdMillis: millisOf(options.reauthenticationThreshold, "10 seconds"),
+    requestTimeoutMillis: millisOf(options.requestTimeout, "3 seconds"),
+    metadataMaxAgeMillis: millisOf(options.metadataMaxAge, "5 minutes")
+  })
+}
+
+const millisOf = (given: Duration.Input | undefined, otherwise: Duration.Input): number =>
+  Duration.toMillis(given ?? otherwise)
+
+// kafkajs splits an address at its colons, so an IPv6 address cannot be given to it.
+const address = /^[^:\s/@[\]]+:(\d{1,5})$/
+
+const problemOf = ({ brokers, insecure, sasl, tls }: Options): InvalidOption | null => {
+  if (brokers.length === 0) return new InvalidOption({ option: "brokers", problem: "is empty" })
+  for (const broker of brokers) {
+    const port = Number(address.exec(broker)?.[1] ?? 0)
+    if (port < 1 || port > 65_535) {
+      return new InvalidOption({
+        option: "brokers",
+        problem: `holds ${JSON.stringify(broker)}, which is not "host:port"`
+      })
+    }
+  }
+  const isPlainText = tls === undefined || tls === false
+  return sasl?.mechanism === "plain" && isPlainText && insecure !== true
+    ? new InvalidOption({
+      option: "sasl",
+      problem: "is PLAIN without TLS, which sends the password as it is; set `tls`, use SCRAM, " +
+        "or allow it with `insecure: true`"
+    })
+    : null
+}

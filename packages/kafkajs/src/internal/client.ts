@@ -1,0 +1,214 @@
+/**
+ * One kafkajs client: every option given, its sockets behind a gate, its cluster at hand.
+ *
+ * @internal
+ */
+import * as Redacted from "effect/Redacted"
+import {
+  Kafka,
+  type KafkaConfig,
+  type Producer,
+  type ProducerConfig,
+  type SASLOptions
+} from "kafkajs"
+import type { ConnectionOptions } from "node:tls"
+import type { Logging } from "./logging.ts"
+import { repair } from "./repair.ts"
+import type { SaslSettings, Settings, TlsSettings } from "./settings.ts"
+import type { SocketGate } from "./socketGate.ts"
+
+/**
+ * kafkajs repeats nothing: the library does, and sees every attempt with its code (K2, K5, K9, K13).
+ *
+ * @internal
+ */
+export const noRetry = {
+  retries: 0,
+  // None of these is used without retries; they are given so that no default of kafkajs counts.
+  maxRetryTime: 1,
+  initialRetryTime: 1,
+  factor: 0,
+  multiplier: 1
+}
+
+/** The part of kafkajs' `Broker` that is used. */
+export interface Broker {
+  readonly fetch: (request: FetchRequest) => Promise<unknown>
+  readonly offsetFetch: (request: OffsetFetchRequest) => Promise<OffsetFetchResponse>
+}
+
+/** @internal */
+export interface FetchRequest {
+  readonly replicaId: number
+  readonly isolationLevel: number
+  readonly maxWaitTime: number
+  readonly minBytes: number
+  readonly maxBytes: number
+  readonly rackId: string
+  readonly topics: ReadonlyArray<{
+    readonly topic: string
+    readonly partitions: ReadonlyArray<
+      { readonly partition: number; readonly fetchOffset: string; readonly maxBytes: number }
+    >
+  }>
+}
+
+/** @internal */
+export interface OffsetFetchRequest {
+  readonly groupId: string
+  readonly topics: ReadonlyArray<{
+    readonly topic: string
+    readonly partitions: ReadonlyArray<{ readonly partition: number }>
+  }>
+}
+
+/** @internal */
+export interface OffsetFetchResponse {
+  readonly responses: ReadonlyArray<{
+    readonly topic: string
+    readonly partitions: ReadonlyArray<
+      { readonly partition: number; readonly offset: string; readonly metadata: string | null }
+    >
+  }>
+}
+
+/** The part of kafkajs' `Cluster` that is used. */
+export interface Cluster {
+  readonly targetTopics: Set<string>
+  readonly connect: () => Promise<void>
+  readonly disconnect: () => Promise<void>
+  readonly isConnected: () => boolean
+  readonly refreshMetadata: () => Promise<void>
+  readonly refreshMetadataIfNecessary: () => Promise<void>
+  readonly addMultipleTargetTopics: (topics: ReadonlyArray<string>) => Promise<void>
+  readonly findTopicPartitionMetadata: (
+    topic: string
+  ) => ReadonlyArray<{ readonly partitionId: number; readonly leader: number }>
+  readonly findBroker: (query: { readonly nodeId: number | string }) => Promise<Broker>
+  readonly findGroupCoordinator: (query: { readonly groupId: string }) => Promise<Broker>
+}
+
+interface ClusterOptions {
+  readonly metadataMaxAge: number
+  readonly allowAutoTopicCreation: boolean
+  readonly maxInFlightRequests: number | null
+  readonly instrumentationEmitter: object | null
+  readonly isolationLevel: number
+}
+
+type CreateCluster = (options: ClusterOptions) => Cluster
+
+/** @internal */
+export interface Client {
+  /** A producer, and the cluster inside of it. */
+  readonly createProducer: (
+    config: ProducerConfig
+  ) => { readonly producer: Producer; readonly cluster: Cluster }
+  /** A cluster of its own, for requests that kafkajs' public interface has not. */
+  readonly createCluster: () => Cluster
+}
+
+/** @internal */
+export const readUncommitted = 0
+
+/**
+ * Makes a client whose first bootstrap address is the `turn`th: kafkajs begins every new client at
+ * the first one, so a first address that is down would fail every session.
+ *
+ * @internal
+ */
+export const make = (
+  settings: Settings,
+  gate: SocketGate,
+  logging: Logging,
+  requestTimeoutMillis: number,
+  turn: number
+): Client => {
+  const kafka = new Kafka(configOf(settings, gate, logging, requestTimeoutMillis, turn))
+  // kafkajs keeps its way of making a cluster under a private symbol of each client. It is replaced
+  // on this client alone: other users of kafkajs in the process are not touched.
+  const internals = kafka as unknown as Record<symbol, CreateCluster>
+  const symbol = createClusterSymbol(kafka)
+  const create = internals[symbol]
+  if (create === undefined) throw new Error("This is not the kafkajs that the driver is made for")
+  const createCluster: CreateCluster = (options) => repair(create.call(kafka, options))
+  return {
+    createProducer: (config) => {
+      const created: Array<Cluster> = []
+      internals[symbol] = (options) => {
+        const cluster = createCluster(options)
+        created.push(cluster)
+        return cluster
+      }
+      const producer = kafka.producer(config)
+      const [cluster] = created
+      if (cluster === undefined) throw new Error("kafkajs made a producer without a cluster")
+      return { producer, cluster }
+    },
+    createCluster: () =>
+      createCluster({
+        metadataMaxAge: settings.metadataMaxAgeMillis,
+        allowAutoTopicCreation: false,
+        maxInFlightRequests: null,
+        instrumentationEmitter: null,
+        isolationLevel: readUncommitted
+      })
+  }
+}
+
+// `pinnedFiles` has checked at the layer's start that this is the kafkajs which has that symbol.
+const createClusterSymbol = (kafka: Kafka): symbol =>
+  Object.getOwnPropertySymbols(kafka).find(({ description }) =>
+    description === "private:Kafka:createCluster"
+  ) ?? Symbol("missing")
+
+const configOf = (
+  settings: Settings,
+  gate: SocketGate,
+  logging: Logging,
+  requestTimeoutMillis: number,
+  turn: number
+): KafkaConfig => {
+  const first = turn % settings.brokers.length
+  return {
+    brokers: [...settings.brokers.slice(first), ...settings.brokers.slice(0, first)],
+    clientId: settings.clientId,
+    ssl: settings.tls === null ? false : tlsOf(settings.tls),
+    ...(settings.sasl === null ? {} : { sasl: saslOf(settings.sasl) }),
+    connectionTimeout: settings.connectionTimeoutMillis,
+    authenticationTimeout: settings.authenticationTimeoutMillis,
+    reauthenticationThreshold: settings.reauthenticationThresholdMillis,
+    requestTimeout: requestTimeoutMillis,
+    enforceRequestTimeout: true,
+    retry: noRetry,
+    socketFactory: gate.socketFactory,
+    logLevel: logging.logLevel,
+    logCreator: logging.logCreator
+  }
+}
+
+// kafkajs and Node take secrets as text; this is the one place where they are unwrapped.
+const saslOf = (sasl: SaslSettings): SASLOptions => ({
+  mechanism: sasl.mechanism,
+  username: sasl.username,
+  password: Redacted.value(sasl.password)
+})
+
+const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
+  rejectUnauthorized: true,
+  ...(tls.ca === undefined ? {} : { ca: typeof tls.ca === "string" ? tls.ca : [...tls.ca] }),
+  ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+  ...(tls.key === undefined ? {} : { key: Redacted.value(tls.key) }),
+  ...(tls.passphrase === undefined ? {} : { passphrase: Redacted.value(tls.passphrase) }),
+  ...(tls.serverName === undefined ? {} : { servername: tls.serverName })
+})
+
+/**
+ * Takes the password out of a text: a server may answer with what it was sent.
+ *
+ * @internal
+ */
+export const withoutSecrets = (settings: Settings) => (text: string): string => {
+  const password = settings.sasl === null ? "" : Redacted.value(settings.sasl.password)
+  return password === "" ? text : text.replaceAll(password, "<redacted>")
+}

@@ -1,0 +1,138 @@
+/**
+ * Repairs of one kafkajs cluster, made on that object alone.
+ *
+ * @internal
+ */
+import type { Cluster } from "./client.ts"
+
+interface ProtocolRequest {
+  readonly request: {
+    readonly apiKey: number
+    readonly apiVersion: number
+    readonly encode: () => Promise<{ readonly buffer: Buffer }>
+  }
+  readonly response: {
+    readonly decode: (raw: Buffer) => Promise<unknown>
+    readonly parse: (decoded: never) => Promise<unknown>
+  }
+}
+
+interface RequestQueue {
+  readonly pending: ReadonlyArray<unknown>
+  readonly throttledUntil: number
+  scheduleCheckPendingRequests: () => void
+}
+
+interface ConnectionPool {
+  readonly pool: ReadonlyArray<{ readonly requestQueue: RequestQueue }>
+  send: (request: ProtocolRequest) => Promise<unknown>
+}
+
+interface Internals {
+  readonly connectionPoolBuilder: {
+    build: (address?: object) => Promise<ConnectionPool>
+  }
+}
+
+/** @internal */
+export const repair = (cluster: Cluster): Cluster => {
+  const { connectionPoolBuilder } = cluster as unknown as Internals
+  const build = connectionPoolBuilder.build
+  connectionPoolBuilder.build = async (address) => repairPool(await build(address))
+  return cluster
+}
+
+const repairPool = (pool: ConnectionPool): ConnectionPool => {
+  for (const { requestQueue } of pool.pool) repairQueue(requestQueue)
+  const send = pool.send.bind(pool)
+  pool.send = (request) => send(repairRequest(request))
+  return pool
+}
+
+/**
+ * kafkajs sets a timer after every answer, for a time in the past where nothing throttles it: a
+ * needless timer each, and Node 24 prints a TimeoutNegativeWarning (K20). It is needed only while
+ * requests wait.
+ */
+const repairQueue = (queue: RequestQueue): void => {
+  const schedule = queue.scheduleCheckPendingRequests.bind(queue)
+  queue.scheduleCheckPendingRequests = () => {
+    if (queue.pending.length > 0) schedule()
+  }
+}
+
+const fetchKey = 1
+const metadataKey = 3
+
+const repairRequest = (request: ProtocolRequest): ProtocolRequest => {
+  switch (request.request.apiKey) {
+    case fetchKey:
+      return withRawAnswer(request)
+    case metadataKey:
+      return withoutStrangers(request)
+    default:
+      return request
+  }
+}
+
+/** @internal */
+export interface RawFetch {
+  readonly apiVersion: number
+  readonly body: Buffer
+}
+
+/**
+ * kafkajs decodes every record of a Fetch, fails on a batch that is compressed with anything but
+ * gzip, and drops what a reader of end markers needs. The driver reads the bytes itself.
+ */
+const withRawAnswer = ({ request, ...rest }: ProtocolRequest): ProtocolRequest => ({
+  ...rest,
+  request,
+  response: {
+    decode: (body): Promise<RawFetch> => Promise.resolve({ apiVersion: request.apiVersion, body }),
+    parse: (decoded) => Promise.resolve(decoded)
+  }
+})
+
+interface Metadata {
+  readonly topicMetadata: ReadonlyArray<{
+    readonly partitionMetadata: ReadonlyArray<object>
+  }>
+}
+
+/**
+ * Two repairs of Metadata, without which somebody else's trouble fails a session:
+ * - kafkajs asks for *all* topics when it means none, and fails if any partition of the cluster has
+ *   no leader. An empty list instead of a null one asks for none.
+ * - One partition without a leader fails the answer for all partitions of its topic. Its leader is -1
+ *   in the answer, and the driver tells so for that partition alone.
+ */
+const withoutStrangers = (protocolRequest: ProtocolRequest): ProtocolRequest => {
+  const { request, response, ...rest } = protocolRequest
+  if (request.apiVersion === 0) return protocolRequest
+  return {
+    ...rest,
+    request: {
+      ...request,
+      encode: async () => {
+        const encoded = await request.encode()
+        if (encoded.buffer.readInt32BE(0) === -1) encoded.buffer.writeInt32BE(0, 0)
+        return encoded
+      }
+    },
+    response: {
+      decode: response.decode,
+      parse: (decoded) => {
+        const metadata = decoded as Metadata
+        const topicMetadata = metadata.topicMetadata.map((topic) => ({
+          ...topic,
+          partitionMetadata: topic.partitionMetadata.map((partition) => ({
+            ...partition,
+            partitionErrorCode: 0
+          }))
+        }))
+        return response.parse({ ...metadata, topicMetadata } as never)
+      }
+    }
+  }
+}
