@@ -358,6 +358,27 @@ export class RecordRejected extends Schema.TaggedError<RecordRejected>()("Record
 }
 
 /**
+ * The broker says that this transaction cannot go on: its session, sequences or registration are no
+ * longer good. The library has aborted it and opened a new session.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TransactionAbortable
+  extends Schema.TaggedError<TransactionAbortable>()("TransactionAbortable", {
+    request: Schema.String,
+    code: Schema.Int,
+    name: Schema.String
+  })
+{
+  readonly recovery: Recovery = "retry"
+  override get message(): string {
+    return `The broker ended the transaction at ${this.request}: ${this.name} (${this.code}). It ` +
+      "is aborted; run it again."
+  }
+}
+
+/**
  * The broker refused a request for a reason that has no meaning of its own here.
  *
  * @category errors
@@ -526,6 +547,7 @@ export const Reason = Schema.Union([
   UnknownTopic,
   InvalidRecord,
   RecordRejected,
+  TransactionAbortable,
   BrokerRefused,
   ConsumerFenced,
   TransactionTainted,

@@ -95,6 +95,10 @@ export const decide = (
   return Decision.Commit()
 }
 
+const leftNothing = (outcome: TransactionOutcome): boolean =>
+  outcome._tag === "Aborted" ||
+  (outcome._tag === "Committed" && outcome.proof === "nothing sent")
+
 /**
  * Whether a failed program may be run again.
  *
@@ -112,7 +116,7 @@ export const mayRunAgain = <E>(
   outcomes: ReadonlyArray<TransactionOutcome>,
   retryWhile: (error: E) => boolean
 ): boolean =>
-  outcomes.every((outcome) => outcome._tag === "Aborted") &&
+  outcomes.every(leftNothing) &&
   (isKafkaError(error) && error.recovery === "resolve"
     ? false
     : (isKafkaError(error) && error.recovery === "retry") || retryWhile(error))

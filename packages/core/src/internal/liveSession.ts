@@ -1,0 +1,176 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Scope from "effect/Scope"
+import type { DriverError, KafkaDriver, ProducerSession } from "../KafkaDriver.ts"
+import { KafkaError, TimedOut, Unreachable } from "../KafkaError.ts"
+import { ProducerEvent } from "../ProducerEvent.ts"
+import type { Settings } from "../ProducerOptions.ts"
+import { reasonOf, verdictOf } from "./classify.ts"
+import { type LiveSession, type ProducerCore, publish, transition } from "./producerCore.ts"
+import { type Exhausted, untilDeadline } from "./repeat.ts"
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * Opens a session on a transactional id and initialises it, within a limit. From its success on no
+ * older session of the id can do anything, and an open transaction of one is ended.
+ *
+ * Runs in an uninterruptible region, so that the session cannot be lost between its success and the
+ * caller; `restore` makes the waiting interruptible again. A session that opens in the moment in
+ * which the deadline or an interruption strikes has nobody to take it, and is closed here.
+ */
+export const open = (
+  driver: KafkaDriver["Service"],
+  settings: Settings,
+  limit: Duration.Duration,
+  restore: Restore
+): Effect.Effect<LiveSession, DriverError | Exhausted> =>
+  Effect.suspend(() => {
+    const opened: Array<LiveSession> = []
+    return restore(untilDeadline({
+      request: "InitProducerId",
+      limit,
+      attempt: connectAndInitialize(driver, settings, limit, opened),
+      // The attempt's own session is closed with it, so that nothing of it is used later.
+      onUnanswered: () => {}
+    })).pipe(
+      Effect.onExit((exit) =>
+        Effect.forEach(
+          opened.filter((live) => Exit.isFailure(exit) || exit.value !== live),
+          (live) => Scope.close(live.scope, Exit.void),
+          { discard: true }
+        )
+      )
+    )
+  })
+
+const connectAndInitialize = (
+  driver: KafkaDriver["Service"],
+  settings: Settings,
+  limit: Duration.Duration,
+  opened: Array<LiveSession>
+): Effect.Effect<LiveSession, DriverError> =>
+  Effect.uninterruptibleMask((restore) => {
+    const scope = Scope.makeUnsafe()
+    return driver.openSession({
+      transactionalId: settings.transactionalId,
+      transactionTimeoutMillis: Duration.toMillis(settings.transactionTimeout),
+      requestTimeoutMillis: Duration.toMillis(settings.requestTimeout)
+    }).pipe(
+      Effect.flatMap((session) =>
+        Effect.map(initialize(session, limit), (identity) => ({ session, identity, scope }))
+      ),
+      Scope.provide(scope),
+      restore,
+      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)),
+      Effect.tap((live) =>
+        Effect.sync(() => {
+          opened.push(live)
+        })
+      )
+    )
+  })
+
+/**
+ * InitProducerId, repeated on the same session while the coordinator answers that it is not ready:
+ * the markers of an older transaction are being written. Without an answer the session is useless,
+ * because a late answer would give it an epoch that is no longer the newest.
+ */
+const initialize = (session: ProducerSession, limit: Duration.Duration) =>
+  untilDeadline({
+    request: "InitProducerId",
+    limit,
+    attempt: session.initialize,
+    onUnanswered: () => {},
+    mayRepeat: (error) =>
+      error.failure._tag === "Answered" &&
+      (verdictOf(error) === "retry" || verdictOf(error) === "refresh")
+  }).pipe(
+    // The limit of `open` is the same and began earlier: it interrupts before this one is reached.
+    Effect.catchTag("Exhausted", (exhausted) =>
+      exhausted.last === null ? Effect.never : Effect.fail(exhausted.last))
+  )
+
+/**
+ * Why a session could not be opened.
+ */
+export const openFailure = (
+  settings: Settings,
+  operation: KafkaError["operation"],
+  error: DriverError | Exhausted
+): KafkaError => {
+  if (error._tag === "DriverError") {
+    const reason = reasonOf(error, {
+      transactionalId: settings.transactionalId,
+      transactionTimeoutMillis: Duration.toMillis(settings.transactionTimeout)
+    })
+    return new KafkaError({ operation, reason })
+  }
+  const { afterMillis, lastText: last, request } = error
+  return new KafkaError({
+    operation,
+    reason: isSilence(error)
+      ? new Unreachable({ sinceMillis: afterMillis, last })
+      : new TimedOut({ request, afterMillis, last })
+  })
+}
+
+/**
+ * Whether nothing answered at all, as opposed to a coordinator that answered "not yet".
+ */
+const isSilence = (exhausted: Exhausted): boolean =>
+  exhausted.last === null || exhausted.last.failure._tag !== "Answered"
+
+/**
+ * Opens the producer's next session, and notes whether a broker answers at all.
+ */
+export const reopen = (
+  core: ProducerCore,
+  operation: KafkaError["operation"],
+  limit: Duration.Duration
+): Effect.Effect<void, KafkaError> =>
+  Effect.uninterruptibleMask((restore) =>
+    open(core.driver, core.settings, limit, restore).pipe(
+      Effect.catch((error) => {
+        const failure = openFailure(core.settings, operation, error)
+        return failure.reason._tag === "Unreachable"
+          ? Effect.andThen(core.reachability.lost(failure.reason.last), Effect.fail(failure))
+          : Effect.fail(failure)
+      }),
+      Effect.flatMap((live) => install(core, live))
+    )
+  )
+
+const install = (core: ProducerCore, live: LiveSession): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    // The producer was closed while its session was being opened.
+    if (core.state._tag === "Closed") return Scope.close(live.scope, Exit.void)
+    core.live = live
+    transition(core, "Initialised")
+    const { transactionalId } = core.settings
+    const { identity } = live
+    return core.reachability.found.pipe(
+      Effect.andThen(Metric.update(core.metrics.sessionsOpened, 1)),
+      Effect.andThen(publish(core, ProducerEvent.SessionOpened({ transactionalId, identity })))
+    )
+  })
+
+/**
+ * Closes the producer's session: its sockets are gone when this returns.
+ */
+export const retire = (core: ProducerCore, why: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const live = core.live
+    if (live === null) return Effect.void
+    core.live = null
+    const { transactionalId } = core.settings
+    const { identity } = live
+    return Scope.close(live.scope, Exit.void).pipe(
+      Effect.andThen(Metric.update(core.metrics.sessionsRetired, 1)),
+      Effect.andThen(
+        publish(core, ProducerEvent.SessionRetired({ transactionalId, identity, why }))
+      )
+    )
+  })

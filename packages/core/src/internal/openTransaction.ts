@@ -1,0 +1,459 @@
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
+import type { GroupOffsets } from "../GroupOffsets.ts"
+import type { DriverError } from "../KafkaDriver.ts"
+import {
+  KafkaError,
+  NestedTransaction,
+  type Reason,
+  TimedOut,
+  TransactionEnded,
+  TransactionTainted,
+  TransactionTimedOut,
+  UnknownTopic,
+  UnsupportedByDriver
+} from "../KafkaError.ts"
+import { ProducerEvent } from "../ProducerEvent.ts"
+import type { ProducerRecord } from "../ProducerRecord.ts"
+import type { RecordMetadata } from "../RecordMetadata.ts"
+import type { Ledger } from "../Settlement.ts"
+import { toKey } from "../TopicPartition.ts"
+import type { TransactionOutcome } from "../TransactionOutcome.ts"
+import { reasonOf, verdictOf } from "./classify.ts"
+import { encodeAll, type SizedRecord } from "./encodeRecord.ts"
+import * as MergedOffsets from "./mergedOffsets.ts"
+import { partitionOfKey } from "./partitioner.ts"
+import { type LiveSession, type ProducerCore, publish, transition, unusable } from "./producerCore.ts"
+import { type Exhausted, monotonicMillisOf } from "./repeat.ts"
+import * as SendQueue from "./sendQueue.ts"
+import { traceHeader, withStepSpan } from "./telemetry.ts"
+
+/**
+ * One transaction, from its begin to its settlement.
+ */
+export interface OpenTransaction {
+  readonly core: ProducerCore
+  readonly live: LiveSession
+  readonly clock: Clock.Clock
+  readonly scope: Scope.Scope | null
+  readonly span: Tracer.Span
+  readonly queue: SendQueue.SendQueue
+  readonly offsets: MergedOffsets.MergedOffsets
+  readonly outcome: Deferred.Deferred<TransactionOutcome>
+  readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
+  readonly releasePermit: Effect.Effect<void>
+  readonly beganAtMillis: number
+  /** The first acknowledged offset of each partition, by which an unknown outcome is resolved. */
+  readonly acknowledged: Map<string, { topic: string; partition: number; offset: bigint }>
+  acknowledgedRecords: number
+  acknowledgedBytes: number
+  /** When the first attempt to register a partition was made; the broker's own clock starts later. */
+  registeredAtMillis: number | null
+  /** Whether the session was told of the transaction; it is told with the first send or offsets. */
+  begun: boolean
+  /** The body has ended: nothing more can be asked for. */
+  ended: boolean
+  /** What becomes of the transaction is decided; what is interrupted from now on changes nothing. */
+  decided: boolean
+  /** Sends from their call to their answer; `quiet` is open while there are none. */
+  sendsUnderWay: number
+  readonly quiet: Latch.Latch
+  firstFailure: KafkaError | null
+  interruptedSend: boolean
+  /** The program was interrupted after the body and before the commit point. */
+  interruptedBeforeCommit: boolean
+  /** The broker has ended the transaction by its timeout: its epoch is gone, and no abort is needed. */
+  endedByBroker: boolean
+}
+
+/**
+ * Makes the record of a transaction that has just been begun.
+ */
+export const make = (options: {
+  readonly core: ProducerCore
+  readonly live: LiveSession
+  readonly clock: Clock.Clock
+  readonly scope: Scope.Scope | null
+  readonly span: Tracer.Span
+  readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
+  readonly releasePermit: Effect.Effect<void>
+}): OpenTransaction => {
+  const { core, live, clock } = options
+  const transaction: OpenTransaction = {
+    ...options,
+    queue: SendQueue.make(live.session, core.settings, {
+      attempting: () => {
+        transaction.registeredAtMillis ??= monotonicMillisOf(clock)
+      },
+      appended: (batch, appended) => {
+        transaction.acknowledgedRecords += batch.records.length
+        transaction.acknowledgedBytes += batch.bytes
+        const key = toKey(batch)
+        const known = transaction.acknowledged.get(key)
+        if (known === undefined || known.offset < 0n) {
+          const { topic, partition } = batch
+          transaction.acknowledged.set(key, { topic, partition, offset: appended.baseOffset })
+        }
+      },
+      failed: (batch, error) => recordBatchFailure(transaction, batch, error),
+      unanswered: () => transition(core, "Unanswered")
+    }),
+    offsets: MergedOffsets.make(),
+    outcome: Deferred.makeUnsafe(),
+    beganAtMillis: monotonicMillisOf(clock),
+    acknowledged: new Map(),
+    acknowledgedRecords: 0,
+    acknowledgedBytes: 0,
+    registeredAtMillis: null,
+    begun: false,
+    ended: false,
+    decided: false,
+    sendsUnderWay: 0,
+    quiet: Latch.makeUnsafe(true),
+    firstFailure: null,
+    interruptedSend: false,
+    interruptedBeforeCommit: false,
+    endedByBroker: false
+  }
+  return transaction
+}
+
+/**
+ * Sends records, and answers when the broker has.
+ */
+export const send = (
+  transaction: OpenTransaction,
+  records: ReadonlyArray<ProducerRecord>
+): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> =>
+  Effect.suspend(() => {
+    const refused = refusal(transaction, "send", transaction.ended)
+    if (refused !== null) return Effect.fail(refused)
+    if (records.length === 0) return Effect.succeed([])
+    transaction.sendsUnderWay += 1
+    Latch.closeUnsafe(transaction.quiet)
+    return Effect.onExit(sendAll(transaction, records), (exit) =>
+      Effect.sync(() => {
+        if (Exit.hasInterrupts(exit) && !transaction.decided) {
+          transaction.interruptedSend = true
+          transition(transaction.core, "SendFailed")
+        }
+        transaction.sendsUnderWay -= 1
+        if (transaction.sendsUnderWay === 0) Latch.openUnsafe(transaction.quiet)
+      }))
+  })
+
+/**
+ * {@link send} with its span.
+ */
+export const sendTraced = (
+  transaction: OpenTransaction,
+  records: ReadonlyArray<ProducerRecord>
+): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> => {
+  const topic = records[0]?.topic
+  const { transactionalId } = transaction.core.settings
+  return send(transaction, records).pipe(
+    withStepSpan("send", transactionalId, transaction.span, {
+      "messaging.batch.message_count": records.length,
+      ...(topic !== undefined && records.every((record) => record?.topic === topic)
+        ? { "messaging.destination.name": topic }
+        : {})
+    })
+  )
+}
+
+const sendAll = (
+  transaction: OpenTransaction,
+  records: ReadonlyArray<ProducerRecord>
+): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> =>
+  Effect.gen(function*() {
+    const header = transaction.core.settings.traceHeaders ? yield* traceHeader : null
+    const now = transaction.clock.currentTimeMillisUnsafe()
+    const sized = yield* Effect.catch(
+      encodeAll(records, now, header),
+      (reason) => taint(transaction, "send", reason)
+    )
+    const placed: Array<SendQueue.PlacedRecord> = []
+    for (const record of sized) placed.push(yield* place(transaction, record))
+    yield* transaction.queue.awaitRoom
+    // Something else may have failed while this send waited. That the body has ended meanwhile is no
+    // reason to drop the records: the settling waits for every send that was under way.
+    const refused = refusal(transaction, "send", transaction.decided)
+    if (refused !== null) return yield* Effect.fail(refused)
+    yield* ensureBegun(transaction, "send")
+    return yield* transaction.queue.send(placed)
+  })
+
+/**
+ * Adds a consumer group's offsets; they are sent once, when the transaction commits.
+ */
+export const sendOffsets = (
+  transaction: OpenTransaction,
+  offsets: GroupOffsets
+): Effect.Effect<void, KafkaError> =>
+  Effect.gen(function*() {
+    const refused = refusal(transaction, "sendOffsets", transaction.ended)
+    if (refused !== null) return yield* Effect.fail(refused)
+    const { driver } = transaction.core
+    if (!driver.capabilities.groupFencing) {
+      return yield* taint(
+        transaction,
+        "sendOffsets",
+        new UnsupportedByDriver({ driver: driver.name, capability: "groupFencing (KIP-447)" })
+      )
+    }
+    yield* ensureBegun(transaction, "sendOffsets")
+    const conflict = MergedOffsets.add(transaction.offsets, offsets)
+    if (conflict !== null) yield* taint(transaction, "sendOffsets", conflict)
+  })
+
+/**
+ * Why the transaction takes nothing more, or `null`.
+ */
+const refusal = (
+  transaction: OpenTransaction,
+  operation: KafkaError["operation"],
+  ended: boolean
+): KafkaError | null => {
+  const { core, firstFailure } = transaction
+  if (ended) {
+    const { transactionalId } = core.settings
+    return new KafkaError({ operation, reason: new TransactionEnded({ transactionalId }) })
+  }
+  const dead = unusable(core, operation)
+  if (dead !== null) return dead
+  if (firstFailure !== null) return new KafkaError({ operation, reason: firstFailure.reason })
+  return expiry(transaction, operation)
+}
+
+/**
+ * The error of a transaction whose body takes longer than it may, or `null`.
+ */
+const expiry = (
+  transaction: OpenTransaction,
+  operation: KafkaError["operation"]
+): KafkaError | null => {
+  const elapsed = monotonicMillisOf(transaction.clock) - transaction.beganAtMillis
+  const limit = Duration.toMillis(transaction.core.settings.bodyTimeout)
+  return elapsed < limit ? null : expired(transaction, operation)
+}
+
+/**
+ * The error of a transaction whose body has taken longer than it may.
+ */
+export const expired = (
+  transaction: OpenTransaction,
+  operation: KafkaError["operation"]
+): KafkaError => {
+  const { bodyTimeout, transactionalId } = transaction.core.settings
+  const limitMillis = Duration.toMillis(bodyTimeout)
+  return new KafkaError({
+    operation,
+    reason: new TransactionTimedOut({ transactionalId, limitMillis })
+  })
+}
+
+const ensureBegun = (
+  transaction: OpenTransaction,
+  operation: KafkaError["operation"]
+): Effect.Effect<void, KafkaError> => {
+  if (transaction.begun) return Effect.void
+  // Marked first: two sends of the same transaction must not both tell the session.
+  transaction.begun = true
+  return Effect.catch(
+    transaction.live.session.begin,
+    (error) => taint(transaction, operation, recordFailure(transaction, error, {}))
+  )
+}
+
+/**
+ * Gives a record its partition, once: what is sent again keeps it.
+ */
+const place = (
+  transaction: OpenTransaction,
+  record: SizedRecord
+): Effect.Effect<SendQueue.PlacedRecord, KafkaError> => {
+  const { core } = transaction
+  return core.topics.partitionCount(record.topic).pipe(
+    Effect.catch((error) =>
+      taint(
+        transaction,
+        "send",
+        recordFailure(transaction, error, { topics: [record.topic] })
+      )
+    ),
+    Effect.flatMap((count) => {
+      if (record.partition !== undefined && record.partition >= count) {
+        // The topic may have grown since it was asked; the next send asks again.
+        core.topics.forget(record.topic)
+        const { topic, partition } = record
+        return taint(transaction, "send", new UnknownTopic({ topic, partition }))
+      }
+      const { topic, encoded, bytes } = record
+      const partition = record.partition ??
+        (encoded.key === null
+          ? core.chooseSticky(topic, count, bytes)
+          : partitionOfKey(encoded.key, count))
+      return Effect.succeed({ topic, partition, encoded, bytes })
+    })
+  )
+}
+
+/**
+ * Fails, and notes that the transaction cannot commit any more (I2).
+ */
+const taint = (
+  transaction: OpenTransaction,
+  operation: KafkaError["operation"],
+  reason: Reason
+): Effect.Effect<never, KafkaError> =>
+  Effect.suspend(() => {
+    const error = new KafkaError({ operation, reason })
+    noteFailure(transaction, error)
+    return Effect.fail(error)
+  })
+
+/**
+ * Notes the failure of something that the program asked for.
+ */
+export const noteFailure = (transaction: OpenTransaction, error: KafkaError): void => {
+  transaction.firstFailure ??= error
+  transition(transaction.core, "SendFailed")
+}
+
+const recordBatchFailure = (
+  transaction: OpenTransaction,
+  batch: SendQueue.Batch,
+  error: DriverError | Exhausted
+): KafkaError => {
+  const { topic, partition, records, bytes } = batch
+  const about = { topics: [topic], partition, records: records.length, bytes }
+  transaction.core.topics.forget(topic)
+  const reason = recordFailure(transaction, error, about)
+  const failure = new KafkaError({ operation: "send", reason })
+  noteFailure(transaction, failure)
+  return failure
+}
+
+/**
+ * The reason of a failed request of the transaction; a fence is told from a timeout here.
+ */
+export const recordFailure = (
+  transaction: OpenTransaction,
+  error: DriverError | Exhausted,
+  about: {
+    readonly topics?: ReadonlyArray<string>
+    readonly partition?: number
+    readonly records?: number
+    readonly bytes?: number
+    readonly groupId?: string
+  }
+): Reason => {
+  const { core, live } = transaction
+  const { transactionalId } = core.settings
+  const { producerId, epoch } = live.identity
+  const full = { ...about, transactionalId, producerId, epoch }
+  if (error._tag === "Exhausted") {
+    const { request, afterMillis, last, lastText } = error
+    return last !== null && isAboutTopic(last)
+      ? reasonOf(last, full)
+      : new TimedOut({ request, afterMillis, last: lastText })
+  }
+  if (verdictOf(error) !== "restart") return reasonOf(error, full)
+  if (hasTimedOutAtBroker(transaction)) {
+    transaction.endedByBroker = true
+    transition(core, "Unanswered")
+    const limitMillis = Duration.toMillis(core.settings.transactionTimeout)
+    return new TransactionTimedOut({ transactionalId, limitMillis })
+  }
+  const reason = reasonOf(error, full)
+  fence(core, new KafkaError({ operation: "begin", reason }))
+  return reason
+}
+
+/**
+ * Whether the last refusal says that the topic does not exist: more telling than a timeout.
+ */
+const isAboutTopic = (error: DriverError): boolean =>
+  error.failure._tag === "Answered" && error.failure.code === 3
+
+/**
+ * Whether at least the transaction timeout has passed since the first registration, so that the
+ * broker has ended the transaction by itself; otherwise another instance has.
+ */
+export const hasTimedOutAtBroker = (transaction: OpenTransaction): boolean => {
+  const { registeredAtMillis, clock, core } = transaction
+  if (registeredAtMillis === null) return false
+  const elapsed = monotonicMillisOf(clock) - registeredAtMillis
+  return elapsed >= Duration.toMillis(core.settings.transactionTimeout)
+}
+
+/**
+ * Marks the producer dead: another instance owns its transactional id.
+ */
+export const fence = (core: ProducerCore, error: KafkaError): void => {
+  core.dead ??= error
+  transition(core, "Fenced")
+}
+
+/**
+ * Tells of a fence, once it has been noted.
+ */
+export const publishFence = (core: ProducerCore): Effect.Effect<void> =>
+  core.dead === null ? Effect.void : publish(
+    core,
+    ProducerEvent.Fenced({
+      transactionalId: core.settings.transactionalId,
+      error: core.dead
+    })
+  )
+
+/**
+ * What the settlement is decided from, besides the exit.
+ */
+export const ledgerOf = (transaction: OpenTransaction, interrupted: boolean): Ledger => {
+  const { core, firstFailure, interruptedSend } = transaction
+  const { transactionalId } = core.settings
+  const tainted = firstFailure !== null || interruptedSend
+  const first = firstFailure?.reason.message ??
+    "a send was interrupted before the broker answered."
+  return {
+    taint: tainted
+      ? new KafkaError({
+        operation: "commit",
+        reason: new TransactionTainted({
+          transactionalId,
+          first,
+          retryable: firstFailure?.recovery === "retry"
+        })
+      })
+      : null,
+    fenced: core.dead === null
+      ? null
+      : new KafkaError({ operation: "commit", reason: core.dead.reason }),
+    expired: expiry(transaction, "commit"),
+    interrupted
+  }
+}
+
+/**
+ * The error of a begin where a transaction of the same producer is already open.
+ */
+export const nested = (core: ProducerCore): KafkaError => {
+  const { transactionalId } = core.settings
+  return new KafkaError({ operation: "begin", reason: new NestedTransaction({ transactionalId }) })
+}
+
+/**
+ * The token that this attempt leaves beside its offsets. The producer id and epoch are not enough,
+ * because on the old protocol several transactions share them.
+ */
+export const tokenOf = (transaction: OpenTransaction): string => {
+  const { producerId, epoch } = transaction.live.identity
+  return `kafka-once/${producerId}/${epoch}/${Math.round(transaction.beganAtMillis * 1_000)}`
+}

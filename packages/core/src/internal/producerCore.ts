@@ -1,0 +1,80 @@
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import type * as Semaphore from "effect/Semaphore"
+import type { KafkaDriver, ProducerIdentity, ProducerSession } from "../KafkaDriver.ts"
+import { KafkaError, ProducerClosed } from "../KafkaError.ts"
+import type { ProducerEvent } from "../ProducerEvent.ts"
+import type { Settings } from "../ProducerOptions.ts"
+import * as TransactionState from "../TransactionState.ts"
+import type { OpenTransaction } from "./openTransaction.ts"
+import type { Reachability } from "./reachability.ts"
+import type { ProducerMetrics } from "./telemetry.ts"
+import type { Topics } from "./topics.ts"
+
+/**
+ * A session with its identity and the scope that holds its sockets.
+ */
+export interface LiveSession {
+  readonly session: ProducerSession
+  readonly identity: ProducerIdentity
+  readonly scope: Scope.Closeable
+}
+
+/**
+ * Everything of one transactional producer. Fields that change are changed only between two
+ * asynchronous steps, by the fiber that holds the producer's one permit, except `closing`.
+ */
+export interface ProducerCore {
+  readonly settings: Settings
+  readonly driver: KafkaDriver["Service"]
+  readonly permit: Semaphore.Semaphore
+  readonly events: PubSub.PubSub<ProducerEvent>
+  readonly metrics: ProducerMetrics
+  readonly reachability: Reachability
+  readonly topics: Topics
+  readonly chooseSticky: (topic: string, count: number, bytes: number) => number
+  state: TransactionState.State
+  live: LiveSession | null
+  current: OpenTransaction | null
+  waiting: number
+  dead: KafkaError | null
+  closing: boolean
+}
+
+/**
+ * Moves the producer's state. An event that its state does not know is a bug of the library, and the
+ * only reason for which it may die.
+ */
+export const transition = (core: ProducerCore, event: TransactionState.Event): void => {
+  const next = TransactionState.step(core.state, event)
+  if (next === null) {
+    throw new Error(
+      `kafka-once: the event ${event} cannot happen in the state ${core.state._tag}; please report`
+    )
+  }
+  core.state = next
+}
+
+/**
+ * Publishes an event; a subscriber that lags loses the oldest ones.
+ */
+export const publish = (core: ProducerCore, event: ProducerEvent): Effect.Effect<void> =>
+  Effect.sync(() => {
+    PubSub.publishUnsafe(core.events, event)
+  })
+
+/**
+ * The error of a producer that cannot begin or send any more, or `null`.
+ */
+export const unusable = (
+  core: ProducerCore,
+  operation: KafkaError["operation"]
+): KafkaError | null => {
+  if (core.dead !== null) return new KafkaError({ operation, reason: core.dead.reason })
+  if (core.closing || core.state._tag === "Closed") {
+    const { transactionalId } = core.settings
+    return new KafkaError({ operation, reason: new ProducerClosed({ transactionalId }) })
+  }
+  return null
+}

@@ -1,0 +1,43 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type { KafkaDriver } from "../KafkaDriver.ts"
+import { type CommitOutcomeUnknown, KafkaError } from "../KafkaError.ts"
+import * as ProducerOptions from "../ProducerOptions.ts"
+import type { TransactionOutcome } from "../TransactionOutcome.ts"
+import * as LiveSession from "./liveSession.ts"
+import * as OutcomeResolver from "./outcomeResolver.ts"
+
+/**
+ * Answers a transaction's outcome without the producer that ran it: by its end marker where there is
+ * one, and else by a fence and another look.
+ */
+export const resolve = (
+  driver: KafkaDriver["Service"],
+  error: KafkaError | CommitOutcomeUnknown
+): Effect.Effect<TransactionOutcome, KafkaError> =>
+  Effect.gen(function*() {
+    const reason = error._tag === "KafkaError" ? error.reason : error
+    if (reason._tag !== "CommitOutcomeUnknown") {
+      // Every other reason is one of a transaction that did not commit, or never began.
+      return yield* Effect.fail(new KafkaError({ operation: "resolve", reason }))
+    }
+    const { transactionalId } = reason
+    const settings = yield* ProducerOptions.resolve({ transactionalId })
+    const { resolveTimeout } = settings
+    const first = yield* OutcomeResolver.resolve(driver, reason, resolveTimeout, false)
+    if (first._tag !== "Unknown") return first
+    yield* fence(driver, settings)
+    return yield* OutcomeResolver.resolve(driver, reason, resolveTimeout, true)
+  })
+
+const fence = (
+  driver: KafkaDriver["Service"],
+  settings: ProducerOptions.Settings
+): Effect.Effect<void, KafkaError> =>
+  Effect.uninterruptibleMask((restore) =>
+    LiveSession.open(driver, settings, settings.resolveTimeout, restore).pipe(
+      Effect.mapError((error) => LiveSession.openFailure(settings, "resolve", error)),
+      Effect.flatMap((live) => Scope.close(live.scope, Exit.void))
+    )
+  )

@@ -1,0 +1,242 @@
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Metric from "effect/Metric"
+import { KafkaError, TransactionEnded } from "../KafkaError.ts"
+import { ProducerEvent } from "../ProducerEvent.ts"
+import * as Settlement from "../Settlement.ts"
+import { TransactionOutcome } from "../TransactionOutcome.ts"
+import type { State } from "../TransactionState.ts"
+import { abort, commit, type Ended, leave, leaveUndrained, unproven } from "./endTransaction.ts"
+import * as MergedOffsets from "./mergedOffsets.ts"
+import {
+  ledgerOf,
+  noteFailure,
+  type OpenTransaction,
+  recordFailure,
+  tokenOf
+} from "./openTransaction.ts"
+import { publish, transition } from "./producerCore.ts"
+import { monotonicMillisOf, untilDeadline } from "./repeat.ts"
+import { endSpan, withStepSpan } from "./telemetry.ts"
+
+/**
+ * Settles a transaction by the exit of its body: the one function behind the scope form and the
+ * bracket form.
+ *
+ * It fails only where the exit itself does not tell what happened: a body that succeeded, and a
+ * transaction that did not commit or is not proven to have. It is bounded, it never dies, and when it
+ * returns the transaction has ended or, where the cluster cannot be reached, nothing of it can be
+ * accepted any more.
+ */
+export const settle = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void, KafkaError> =>
+  Effect.suspend(() => {
+    transaction.ended = true
+    return isEmpty(transaction) ? settleEmpty(transaction, exit) : settleSent(transaction, exit)
+  }).pipe(
+    // Only a broken invariant of the library ends here. Whatever it was, the body's own failure
+    // must not become a defect, and the permit must not be lost.
+    Effect.catchDefect((defect) =>
+      Effect.andThen(
+        Effect.logError("kafka-once: settling a transaction died; please report", defect),
+        unproven(transaction)
+      )
+    ),
+    Effect.flatMap((ended) => conclude(transaction, exit, ended))
+  )
+
+const isEmpty = (transaction: OpenTransaction): boolean =>
+  !transaction.begun && transaction.sendsUnderWay === 0
+
+/**
+ * An empty transaction sends nothing.
+ */
+const settleEmpty = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<Ended> =>
+  Effect.sync(() => {
+    const { core } = transaction
+    transaction.decided = true
+    const ledger = ledgerOf(transaction, false)
+    // Nothing was asked of the broker, so nothing can have taken too long for it.
+    const decision = Settlement.decide(exit, { ...ledger, expired: null }, transaction.commitWhen)
+    transition(core, decision._tag === "Commit" ? "BodySucceeded" : "BodyFailed")
+    transition(core, "Drained")
+    transition(core, "Ended")
+    return decision._tag === "Commit"
+      ? { outcome: TransactionOutcome.Committed({ proof: "nothing sent" }), failure: null }
+      : { outcome: TransactionOutcome.Aborted(), failure: decision.failure }
+  })
+
+const settleSent = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<Ended> =>
+  Effect.gen(function*() {
+    const { core } = transaction
+    const intent = Settlement.decide(exit, ledgerOf(transaction, false), transaction.commitWhen)
+    const wantsCommit = intent._tag === "Commit"
+    transition(core, wantsCommit ? "BodySucceeded" : "BodyFailed")
+    const isDrained = yield* drain(transaction, wantsCommit)
+    transaction.decided = true
+    const ledger = ledgerOf(transaction, transaction.interruptedBeforeCommit)
+    const decision = Settlement.decide(exit, ledger, transaction.commitWhen)
+    if (isDrainingToCommit(core.state) && decision._tag !== "Commit") transition(core, "BodyFailed")
+    if (!isDrained) return yield* leaveUndrained(transaction, decision)
+    switch (decision._tag) {
+      case "Commit":
+        return yield* commit(transaction)
+      case "Abort":
+        return yield* abort(transaction, decision.failure)
+      case "Leave":
+        return yield* leave(transaction, decision.failure)
+    }
+  })
+
+const isDrainingToCommit = (state: State): boolean =>
+  state._tag === "Draining" && state.intent === "commit"
+
+/**
+ * Waits until everything that was asked for has settled, and sends the offsets; tells whether it has.
+ *
+ * On the way to a commit the wait can be interrupted: an interruption before EndTxn is sent aborts
+ * (I10). The release itself is not interruptible, so this is the one place that looks.
+ */
+const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    const { core, queue, clock } = transaction
+    const startedAt = monotonicMillisOf(clock)
+    const left = () => {
+      const limit = Duration.toMillis(core.settings.drainTimeout)
+      return Duration.millis(Math.max(1, limit - (monotonicMillisOf(clock) - startedAt)))
+    }
+    if (wantsCommit) {
+      const waited = yield* Effect.exit(Effect.interruptible(awaitQuiet(transaction, left())))
+      if (Exit.isSuccess(waited) && waited.value) {
+        yield* sendMergedOffsets(transaction, left())
+        return true
+      }
+      if (Exit.isFailure(waited)) {
+        transaction.interruptedBeforeCommit = true
+        transition(core, "BodyFailed")
+      }
+    }
+    // The transaction will not commit: what has not been sent yet never is.
+    transaction.decided = true
+    const { transactionalId } = core.settings
+    const reason = new TransactionEnded({ transactionalId })
+    queue.discard(new KafkaError({ operation: "send", reason }))
+    if (yield* within(queue.awaitIdle, left())) return true
+    yield* queue.stop
+    return false
+  })
+
+const awaitQuiet = (
+  transaction: OpenTransaction,
+  limit: Duration.Duration
+): Effect.Effect<boolean> => {
+  const { quiet, queue } = transaction
+  return transaction.sendsUnderWay === 0 && queue.isIdle()
+    // Not a plain value: an interruption that is already there must be seen.
+    ? Effect.as(Effect.yieldNow, true)
+    : within(Effect.andThen(Latch.await(quiet), queue.awaitIdle), limit)
+}
+
+const within = (wait: Effect.Effect<void>, limit: Duration.Duration): Effect.Effect<boolean> =>
+  Effect.map(Effect.timeoutOption(wait, limit), (done) => done._tag === "Some")
+
+/**
+ * Sends each group's merged offsets, once (I4). A failure taints the transaction.
+ */
+const sendMergedOffsets = (
+  transaction: OpenTransaction,
+  limit: Duration.Duration
+): Effect.Effect<void> => {
+  const { core, live, offsets, firstFailure, interruptedSend } = transaction
+  if (offsets.size === 0 || firstFailure !== null || interruptedSend) return Effect.void
+  const { transactionalId } = core.settings
+  return Effect.forEach(
+    MergedOffsets.toCommits(offsets, tokenOf(transaction)),
+    (commits) =>
+      untilDeadline({
+        request: "TxnOffsetCommit",
+        limit,
+        attempt: Effect.suspend(() => {
+          transaction.registeredAtMillis ??= monotonicMillisOf(transaction.clock)
+          return live.session.sendOffsets(commits)
+        }),
+        onUnanswered: () => transition(core, "Unanswered")
+      }).pipe(
+        withStepSpan("offsets", transactionalId, transaction.span, {
+          "messaging.consumer.group.name": commits.groupId
+        }),
+        Effect.catch((error) =>
+          Effect.sync(() => {
+            const reason = recordFailure(transaction, error, { groupId: commits.groupId })
+            noteFailure(transaction, new KafkaError({ operation: "sendOffsets", reason }))
+          })
+        )
+      ),
+    { discard: true }
+  )
+}
+
+/**
+ * Tells everyone who asked, hands the permit on, and fails where the exit does not say it already.
+ */
+const conclude = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>,
+  { outcome, failure }: Ended
+): Effect.Effect<void, KafkaError> =>
+  Effect.gen(function*() {
+    const { core, clock, beganAtMillis, acknowledgedRecords, acknowledgedBytes } = transaction
+    const { metrics, settings } = core
+    core.current = null
+    Deferred.doneUnsafe(transaction.outcome, Effect.succeed(outcome))
+    const durationMillis = monotonicMillisOf(clock) - beganAtMillis
+    yield* Effect.all([
+      Metric.update(outcomeMetric(metrics, outcome), 1),
+      Metric.update(metrics.openTransactions, 0),
+      Metric.update(metrics.transactionDuration, durationMillis),
+      acknowledgedRecords === 0
+        ? Effect.void
+        : Metric.update(metrics.sentRecords, acknowledgedRecords),
+      acknowledgedBytes === 0 ? Effect.void : Metric.update(metrics.sentBytes, acknowledgedBytes),
+      endSpan(transaction.span, failure === null ? exit : Exit.fail(failure), outcome._tag),
+      publish(
+        core,
+        ProducerEvent.TransactionSettled({
+          transactionalId: settings.transactionalId,
+          outcome,
+          records: acknowledgedRecords,
+          durationMillis
+        })
+      )
+    ], { discard: true })
+    yield* transaction.releasePermit
+    if (failure !== null) return yield* Effect.fail(failure)
+    // The body succeeded and the program was interrupted before the commit point: its value must not
+    // get out as if it had been committed.
+    if (transaction.interruptedBeforeCommit) return yield* Effect.interrupt
+  })
+
+const outcomeMetric = (
+  metrics: OpenTransaction["core"]["metrics"],
+  outcome: TransactionOutcome
+) => {
+  switch (outcome._tag) {
+    case "Committed":
+      return metrics.committed
+    case "Aborted":
+      return metrics.aborted
+    case "Unknown":
+      return metrics.unknown
+  }
+}
