@@ -20,9 +20,17 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * Base64, "-" for null. The end is the last stable offset at the start. The last line is "end".
  */
 public final class CommittedRecords {
-  public static void main(String[] arguments) throws Exception {
-    String topic = arguments[0];
-    long deadline = System.nanoTime() + Long.parseLong(arguments[1]) * 1_000_000;
+  public static void main(String[] arguments) {
+    try {
+      print(arguments[0], System.nanoTime() + Long.parseLong(arguments[1]) * 1_000_000);
+    } catch (Exception error) {
+      // Said here: Java's source launcher hides an exception that was made in another thread.
+      System.err.println("failed: " + error);
+      System.exit(1);
+    }
+  }
+
+  private static void print(String topic, long deadline) throws Exception {
     Properties properties = new Properties();
     properties.load(System.in);
     var bytes = new ByteArrayDeserializer();

@@ -152,7 +152,7 @@ const refused = (options: Options, error: string, detail: string) =>
 
 const complaint = (finished: ChildProcess.Finished): string => {
   const lines = finished.errors.split("\n")
-  const thrown = lines.find((line) => line.startsWith("Exception in thread"))
+  const thrown = lines.find((line) => line.startsWith("failed: "))
   return thrown ?? finished.failure ?? `code ${finished.code}, ${lines.slice(-5).join("\n")}`
 }
 

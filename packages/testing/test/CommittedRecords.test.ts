@@ -40,6 +40,7 @@ layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("CommittedRecords", (it) 
       }))
       assert.strictEqual(error.reason._tag, "RequestRefused")
       assert.include(error.message, `reading the topic "any" at 127.0.0.1:9`)
+      assert.include(error.message, "TimeoutException")
     }))
 
   it.effect("what was committed is read with nulls, headers and times; nothing else is", () =>
