@@ -81,12 +81,57 @@ export interface Cluster {
   readonly refreshMetadata: () => Promise<void>
   readonly refreshMetadataIfNecessary: () => Promise<void>
   readonly addMultipleTargetTopics: (topics: ReadonlyArray<string>) => Promise<void>
-  readonly findTopicPartitionMetadata: (
-    topic: string
-  ) => ReadonlyArray<{ readonly partitionId: number; readonly leader: number }>
+  readonly brokerPool: {
+    readonly metadata: { readonly topicMetadata: ReadonlyArray<TopicMetadata> } | null
+  }
   readonly findBroker: (query: { readonly nodeId: number | string }) => Promise<Broker>
   readonly findGroupCoordinator: (query: { readonly groupId: string }) => Promise<Broker>
 }
+
+interface TopicMetadata {
+  readonly topic: string
+  readonly topicErrorCode: number
+  readonly partitionMetadata: ReadonlyArray<
+    { readonly partitionId: number; readonly leader: number }
+  >
+}
+
+/** @internal */
+export interface Topic {
+  readonly code: number
+  readonly partitionCount: number
+  /** The node that leads a partition, or the code that says why there is none. */
+  readonly leaderOf: (
+    partition: number
+  ) => { readonly leader: number; readonly code: 0 } | {
+    readonly leader: null
+    readonly code: number
+  }
+}
+
+/**
+ * What a cluster's newest metadata says of a topic.
+ *
+ * @internal
+ */
+export const topicOf = (cluster: Cluster, topic: string): Topic => {
+  const found = cluster.brokerPool.metadata?.topicMetadata.find((one) => one.topic === topic)
+  const code = found === undefined ? unknownTopicOrPartition : found.topicErrorCode
+  const partitions = found?.partitionMetadata ?? []
+  return {
+    code,
+    partitionCount: partitions.length,
+    leaderOf: (partition) => {
+      if (code !== 0) return { leader: null, code }
+      const leader = partitions.find(({ partitionId }) => partitionId === partition)?.leader
+      if (leader === undefined) return { leader: null, code: unknownTopicOrPartition }
+      return leader < 0 ? { leader: null, code: leaderNotAvailable } : { leader, code: 0 }
+    }
+  }
+}
+
+const unknownTopicOrPartition = 3
+const leaderNotAvailable = 5
 
 interface ClusterOptions {
   readonly metadataMaxAge: number

@@ -6,7 +6,7 @@
 import { DriverError, type EndMarker, Failure } from "@kafka-once/core/KafkaDriver"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
-import { type Cluster, readUncommitted } from "./client.ts"
+import { type Cluster, readUncommitted, topicOf } from "./client.ts"
 import type { RawFetch } from "./repair.ts"
 
 const pageBytes = 4 * 1024 * 1024
@@ -26,10 +26,8 @@ export const find = async (
   offset: bigint,
   producerId: bigint
 ): Promise<Effect.Effect<EndMarker, DriverError>> => {
-  const leader = cluster.findTopicPartitionMetadata(topicPartition.topic)
-    .find(({ partitionId }) => partitionId === topicPartition.partition)?.leader
-  if (leader === undefined) return failed("Metadata", unknownTopicOrPartition)
-  if (leader < 0) return failed("Metadata", leaderNotAvailable)
+  const { code, leader } = topicOf(cluster, topicPartition.topic).leaderOf(topicPartition.partition)
+  if (leader === null) return failed("Metadata", code)
   const broker = await cluster.findBroker({ nodeId: leader })
   let position = offset
   for (let page = 0; page < mostPages; page++) {
@@ -75,8 +73,6 @@ const failed = (request: "Fetch" | "Metadata", code: number): Effect.Effect<neve
   )
 
 const offsetOutOfRange = 1
-const unknownTopicOrPartition = 3
-const leaderNotAvailable = 5
 
 interface Page {
   readonly code: number

@@ -6,8 +6,9 @@
  */
 import {
   type CommittedOffset,
-  type DriverError,
-  type EndMarker
+  DriverError,
+  type EndMarker,
+  Failure
 } from "@kafka-once/core/KafkaDriver"
 import * as TopicPartition from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
@@ -93,10 +94,17 @@ export const make = Effect.fnUntraced(function*(
       return cluster.refreshMetadata()
     }),
     partitionCount: (topic) =>
-      run(async (cluster) => {
+      Effect.flatten(run(async (cluster) => {
         await findTopics(cluster, [topic])
-        return cluster.findTopicPartitionMetadata(topic).length
-      }),
+        const { code, partitionCount } = Client.topicOf(cluster, topic)
+        return code === 0 ? Effect.succeed(partitionCount) : Effect.fail(
+          new DriverError({
+            request: "Metadata",
+            failure: Failure.Answered({ code }),
+            detail: `The topic "${topic}" cannot be used`
+          })
+        )
+      })),
     endMarker: (topicPartition, offset, producerId) =>
       Effect.flatten(run(async (cluster) => {
         await findTopics(cluster, [topicPartition.topic])

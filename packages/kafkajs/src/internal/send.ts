@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { CompressionTypes, type IHeaders, type Message, type RecordMetadata } from "kafkajs"
 import type { Answer } from "./answer.ts"
+import { topicOf } from "./client.ts"
 import { groupBy } from "./groupBy.ts"
 import type { Session } from "./session.ts"
 import type { Call } from "./socketGate.ts"
@@ -102,9 +103,12 @@ const findLeaders = (
 ): Effect.Effect<Leaders, DriverError> => {
   const { cluster } = session
   const look = (): Leaders => {
-    const missing = batches.filter((batch) => !hasLeader(session, batch))
-    const led = batches.filter((batch) => hasLeader(session, batch))
-    return { groups: [...groupBy(led, (batch) => leaderOf(session, batch)).values()], missing }
+    const missing = batches.filter((batch) => leaderOf(session, batch).leader === null)
+    const led = batches.filter((batch) => leaderOf(session, batch).leader !== null)
+    return {
+      groups: [...groupBy(led, (batch) => leaderOf(session, batch).leader).values()],
+      missing
+    }
   }
   return session.run(async () => {
     await cluster.addMultipleTargetTopics([...new Set(batches.map(({ topic }) => topic))])
@@ -114,33 +118,20 @@ const findLeaders = (
     // The partition or its leader may be new.
     await cluster.refreshMetadata()
     return look()
-  }).pipe(
-    Effect.tapError(() =>
-      // kafkajs asks for every topic it ever wrote to, and fails if one of them is gone: forget them.
-      Effect.sync(() => cluster.targetTopics.clear())
-    )
-  )
+  })
 }
 
-const leaderOf = (session: Session, { partition, topic }: PartitionBatch): number | null =>
-  session.cluster.findTopicPartitionMetadata(topic)
-    .find(({ partitionId }) => partitionId === partition)?.leader ?? null
+const leaderOf = (session: Session, { partition, topic }: PartitionBatch) =>
+  topicOf(session.cluster, topic).leaderOf(partition)
 
-const hasLeader = (session: Session, batch: PartitionBatch): boolean =>
-  (leaderOf(session, batch) ?? -1) >= 0
-
-const missingPartition = (session: Session, batch: PartitionBatch): DriverError =>
-  leaderOf(session, batch) === null
-    ? new DriverError({
-      request: "Metadata",
-      failure: Failure.Answered({ code: unknownTopicOrPartition }),
-      detail: `The topic has no partition ${batch.partition}`
-    })
-    : new DriverError({
-      request: "Metadata",
-      failure: Failure.Answered({ code: leaderNotAvailable }),
-      detail: `Partition ${batch.partition} has no leader`
-    })
+const missingPartition = (session: Session, batch: PartitionBatch): DriverError => {
+  const { code } = leaderOf(session, batch)
+  return new DriverError({
+    request: "Metadata",
+    failure: Failure.Answered({ code }),
+    detail: `Partition ${batch.partition} of "${batch.topic}" cannot be written to`
+  })
+}
 
 /**
  * Sends the batches of one broker and notes their answers. An error that the next brokers' batches
@@ -212,9 +203,6 @@ const noteFailure = (
     }
   }
 }
-
-const unknownTopicOrPartition = 3
-const leaderNotAvailable = 5
 
 const keyOf = (metadata: RecordMetadata): string =>
   TopicPartition.toKey({ topic: metadata.topicName, partition: metadata.partition })

@@ -1,0 +1,140 @@
+/**
+ * The steps that the driver contract is told in.
+ *
+ * @internal
+ */
+import {
+  type Appended,
+  type DriverError,
+  type EncodedRecord,
+  KafkaDriver,
+  type PartitionBatch,
+  type ProducerIdentity,
+  type ProducerSession
+} from "@kafka-once/core/KafkaDriver"
+import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
+import { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+
+/** Answers that only mean "not yet"; the library repeats them, and so do these tests. */
+const notYet = new Set([14, 15, 16, 51])
+
+const isNotYet = ({ failure }: DriverError): boolean =>
+  failure._tag === "Answered" && notYet.has(failure.code)
+
+/** For 20 seconds at most. */
+const patiently = Schedule.spaced("20 millis").pipe(Schedule.upTo({ times: 1_000 }))
+
+/** Repeats a call while the broker answers "not yet". */
+export const persist = <A, R>(
+  call: Effect.Effect<A, DriverError, R>
+): Effect.Effect<A, DriverError, R> => Effect.retry(call, { while: isNotYet, schedule: patiently })
+
+/** @internal */
+export interface Opened {
+  readonly session: ProducerSession
+  readonly identity: ProducerIdentity
+}
+
+/** Opens a session and initialises it. */
+export const open = Effect.fnUntraced(function*(
+  transactionalId: string,
+  options: {
+    readonly requestTimeoutMillis?: number
+    readonly transactionTimeoutMillis?: number
+  } = {}
+): Effect.fn.Return<Opened, DriverError, KafkaDriver | Scope.Scope> {
+  const driver = yield* KafkaDriver
+  const session = yield* driver.openSession({
+    transactionalId,
+    transactionTimeoutMillis: 15_000,
+    requestTimeoutMillis: 3_000,
+    ...options
+  })
+  const identity = yield* persist(session.initialize)
+  return { session, identity }
+})
+
+const encoder = new TextEncoder()
+
+/** @internal */
+export const record = (value: string): EncodedRecord => ({
+  key: null,
+  value: encoder.encode(value),
+  headers: [],
+  timestamp: 1_700_000_000_000n
+})
+
+/** @internal */
+export const batch = (
+  topic: string,
+  partition: number,
+  ...values: ReadonlyArray<string>
+): PartitionBatch => ({ topic, partition, records: values.map(record) })
+
+/** Sends until the broker no longer answers "not yet"; the same batches each time. */
+export const sendAll = (
+  session: ProducerSession,
+  batches: ReadonlyArray<PartitionBatch>
+): Effect.Effect<ReadonlyArray<Result.Result<Appended, DriverError>>> =>
+  session.send(batches).pipe(
+    Effect.repeat({
+      until: (answers) =>
+        !answers.some((answer) => Result.isFailure(answer) && isNotYet(answer.failure)),
+      schedule: patiently
+    })
+  )
+
+/** Sends one batch and gives what was appended. */
+export const sendOne = (
+  session: ProducerSession,
+  one: PartitionBatch
+): Effect.Effect<Appended, DriverError> =>
+  Effect.flatMap(sendAll(session, [one]), ([answer]) =>
+    answer === undefined
+      ? Effect.die(new Error("A send of one batch was answered with none"))
+      : Effect.fromResult(answer))
+
+/** One whole transaction. */
+export const transact = Effect.fnUntraced(function*(
+  session: ProducerSession,
+  batches: ReadonlyArray<PartitionBatch>,
+  end: "commit" | "abort"
+): Effect.fn.Return<ReadonlyArray<Appended>, DriverError> {
+  yield* session.begin
+  const answers = yield* sendAll(session, batches)
+  const appended = yield* Effect.forEach(answers, (answer) => Effect.fromResult(answer))
+  yield* session.end(end)
+  return appended
+})
+
+/** How a call failed, in one text: `Produce: 10`, `EndTxn: NoAnswer`. */
+export const told = ({ failure, request }: DriverError): string =>
+  `${request}: ${failure._tag === "Answered" ? failure.code : failure._tag}`
+
+/** Asks again until the answer fits, for 20 seconds at most; then gives the last answer. */
+export const until = <A, E, R>(
+  question: Effect.Effect<A, E, R>,
+  fits: (answer: A) => boolean
+): Effect.Effect<A, E, R> => Effect.repeat(question, { until: fits, schedule: patiently })
+
+const decoder = new TextDecoder()
+
+/** The records of a topic, partition by partition, as a reader sees them that is no driver. */
+export const recordsIn = Effect.fnUntraced(function*(
+  topic: string,
+  isolation: "read_committed" | "read_uncommitted" = "read_committed"
+) {
+  const { bootstrapServers, classPath } = yield* EmbeddedKafka
+  return yield* CommittedRecords.read({ bootstrapServers, classPath, topic, isolation })
+})
+
+/** The values of {@link recordsIn} as text. */
+export const valuesIn = (topic: string, isolation?: "read_committed" | "read_uncommitted") =>
+  Effect.map(
+    recordsIn(topic, isolation),
+    (records) => records.map(({ value }) => value === null ? null : decoder.decode(value))
+  )
