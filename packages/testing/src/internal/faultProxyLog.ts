@@ -1,0 +1,140 @@
+/** The bounded log behind `FaultProxyWireLog`, written by socket callbacks and read by effects. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { createWriteStream, type WriteStream } from "node:fs"
+import { FaultProxyError, FrameNotSeen } from "../FaultProxyError.ts"
+import type { Answer, Entry, EntryMatch, WireLog } from "../FaultProxyWireLog.ts"
+
+/** An entry as long as the proxy still learns about it. */
+export type OpenEntry = { -readonly [Key in keyof Entry]: Entry[Key] }
+
+export type Phase = NonNullable<EntryMatch["phase"]>
+
+export interface Log {
+  readonly wireLog: WireLog
+  readonly add: (entry: Omit<OpenEntry, "position" | "timeMillis">) => OpenEntry
+  readonly forwarded: (entry: OpenEntry) => void
+  readonly answered: (entry: OpenEntry, answer: Omit<Answer, "timeMillis">) => void
+  readonly close: Effect.Effect<void>
+}
+
+interface Waiter {
+  readonly match: EntryMatch
+  readonly after: number
+  left: number
+  readonly resume: (entry: Entry) => void
+}
+
+/** Above this the file's lines are left out, so that a slow disk cannot fill the memory. */
+const unwrittenBytesMax = 16 * 1024 * 1024
+
+/** Wall-clock time that never goes backwards: sockets are outside of any test clock. */
+export const nowMillis = (): number => performance.timeOrigin + performance.now()
+
+const fits = (entry: Entry, match: EntryMatch): boolean =>
+  (match.api === undefined || match.api === entry.api) &&
+  (match.version === undefined || match.version === entry.version) &&
+  (match.clientId === undefined || match.clientId === entry.clientId) &&
+  (match.transactionalId === undefined || match.transactionalId === entry.transactionalId) &&
+  (match.commit === undefined || match.commit === entry.commit) &&
+  (match.producerId === undefined || match.producerId === entry.producerId) &&
+  (match.producerEpoch === undefined || match.producerEpoch === entry.producerEpoch)
+
+const reached = (entry: Entry, phase: Phase): boolean =>
+  phase === "request" ||
+  (phase === "forwarded" ? entry.forwardedMillis !== null : entry.answer !== null)
+
+export const make = (entriesMax: number, file: string | undefined): Log => {
+  // A deque as an array with a moving start: entries are dropped in halves, so that adding one
+  // costs the same however long the log is.
+  let entries: Array<OpenEntry> = []
+  let next = 0
+  const waiters = new Set<Waiter>()
+  const stream = file === undefined ? undefined : createWriteStream(file, { flags: "a" })
+
+  const notify = (entry: OpenEntry, phase: Phase): void => {
+    write(stream, entry, phase)
+    for (const waiter of waiters) {
+      if ((waiter.match.phase ?? "request") !== phase) continue
+      if (entry.position < waiter.after || !fits(entry, waiter.match)) continue
+      waiter.left -= 1
+      if (waiter.left > 0) continue
+      waiters.delete(waiter)
+      waiter.resume({ ...entry })
+    }
+  }
+
+  const visible = (): ReadonlyArray<OpenEntry> => entries.slice(-entriesMax)
+
+  const awaitFrame: WireLog["awaitFrame"] = (match, options = {}) => {
+    const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
+    return Effect.callback<Entry>((resume) => {
+      const after = options.after ?? 0
+      const past = entries.filter((entry) =>
+        entry.position >= after && fits(entry, match) && reached(entry, match.phase ?? "request")
+      )
+      const nth = match.nth ?? 1
+      const found = past[nth - 1]
+      if (found !== undefined) return resume(Effect.succeed({ ...found }))
+      const waiter: Waiter = {
+        match,
+        after,
+        left: nth - past.length,
+        resume: (entry) => resume(Effect.succeed(entry))
+      }
+      waiters.add(waiter)
+      return Effect.sync(() => {
+        waiters.delete(waiter)
+      })
+    }).pipe(Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () =>
+        Effect.fail(
+          new FaultProxyError({
+            operation: "awaitFrame",
+            reason: new FrameNotSeen({
+              match: JSON.stringify(match, bigintToText),
+              limitMillis: Duration.toMillis(timeout)
+            })
+          })
+        )
+    }))
+  }
+
+  return {
+    wireLog: {
+      entries: Effect.sync(() => visible().map((entry) => ({ ...entry }))),
+      position: Effect.sync(() => next),
+      omitted: Effect.sync(() => next - visible().length),
+      awaitFrame
+    },
+    add: (content) => {
+      const entry: OpenEntry = { position: next++, timeMillis: nowMillis(), ...content }
+      entries.push(entry)
+      if (entries.length >= entriesMax * 2) entries = entries.slice(-entriesMax)
+      notify(entry, "request")
+      return entry
+    },
+    forwarded: (entry) => {
+      entry.forwardedMillis = nowMillis()
+      notify(entry, "forwarded")
+    },
+    answered: (entry, answer) => {
+      entry.answer = { timeMillis: nowMillis(), ...answer }
+      notify(entry, "response")
+    },
+    close: Effect.callback<void>((resume) => {
+      if (stream === undefined || stream.closed) return resume(Effect.void)
+      stream.once("close", () => resume(Effect.void))
+      stream.end()
+    }).pipe(Effect.timeoutOption("5 seconds"), Effect.asVoid)
+  }
+}
+
+const bigintToText = (_: string, value: unknown): unknown =>
+  typeof value === "bigint" ? value.toString() : value
+
+const write = (stream: WriteStream | undefined, entry: OpenEntry, phase: Phase): void => {
+  if (stream === undefined || stream.writableLength > unwrittenBytesMax) return
+  stream.write(`${JSON.stringify({ phase, ...entry }, bigintToText)}\n`)
+}
