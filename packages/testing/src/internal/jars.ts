@@ -131,6 +131,15 @@ const isAlive = (pid: number): boolean => {
 
 const fill = Effect.fnUntraced(
   function*(directory: string, version: string, java: Java, makeArchive: MakeArchive) {
+    // Asked before Maven is: a download that ends here would have been for nothing.
+    for (const name of ["javac", "jar"]) {
+      if (!(yield* Files.exists(join(java.home, "bin", name)))) {
+        const detail = `${java.home} has no "${name}", it is no development kit`
+        return yield* EmbeddedKafkaError.make(
+          new EmbeddedKafkaError.NoJava({ command: java.command, detail })
+        )
+      }
+    }
     const say = (text: string) => Effect.sync(() => process.stderr.write(`kafka-once: ${text}\n`))
     yield* say(`resolving Apache Kafka ${version} with Maven, once for this user`)
     const resolved = yield* resolveWithMaven(directory, version, java)
@@ -232,16 +241,9 @@ const compile = Effect.fnUntraced(
 
 const tool = Effect.fnUntraced(
   function*(java: Java, name: string, args: ReadonlyArray<string>) {
-    const command = join(java.home, "bin", name)
-    const finished = yield* ChildProcess.run(command, args)
-    if (finished.code === null) {
-      const detail = `it has no "${name}": ${finished.failure}`
-      return yield* EmbeddedKafkaError.make(
-        new EmbeddedKafkaError.NoJava({ command: java.command, detail })
-      )
-    }
+    const finished = yield* ChildProcess.run(join(java.home, "bin", name), args)
     if (finished.code !== 0) {
-      const detail = `${finished.errors}${finished.output}`.slice(0, 2_000)
+      const detail = finished.failure ?? `${finished.errors}${finished.output}`.slice(0, 2_000)
       return yield* EmbeddedKafkaError.make(
         new EmbeddedKafkaError.MachineFailed({ step: name, detail })
       )

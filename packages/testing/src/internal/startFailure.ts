@@ -30,9 +30,7 @@ export const classify = (evidence: Evidence): EmbeddedKafkaError.Reason => {
     const option = port === evidence.port ? "port" : null
     return new EmbeddedKafkaError.PortInUse({ port, option })
   }
-  const feature = /(?:Unsupported feature|Feature \S+ |feature version|feature).*/i.exec(
-    /FormatterException: .*|.*FeatureUpdate.*|Error while formatting.*/.exec(text)?.[0] ?? ""
-  )
+  const feature = /Unsupported feature: .*|No feature:.*/.exec(text)
   if (feature !== null) {
     return new EmbeddedKafkaError.BadOption({ option: "features", detail: feature[0] })
   }
