@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { assert, layer } from "@effect/vitest"
+import { assert, layer, type Vitest } from "@effect/vitest"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Context from "effect/Context"
@@ -15,7 +15,10 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import * as Steps from "./internal/contractSteps.ts"
+import * as Steps from "./DriverSteps.ts"
+import { faults } from "./internal/contractFaults.ts"
+import * as Strangers from "./internal/strangers.ts"
+import * as ProxiedKafka from "./ProxiedKafka.ts"
 
 /**
  * The addresses that a driver under test connects to.
@@ -59,7 +62,7 @@ export const suite = (name: string, driver: DriverLayer): void => {
   const direct = Layer.unwrap(
     Effect.map(EmbeddedKafka.EmbeddedKafka, ({ bootstrapServers }) => at(driver, bootstrapServers))
   )
-  layer(direct.pipe(Layer.provideMerge(EmbeddedKafka.layer())), {
+  layer(direct.pipe(Layer.provideMerge(ProxiedKafka.layer())), {
     timeout: "3 minutes",
     excludeTestServices: true
   })(`the driver contract, ${name}`, (it) => {
@@ -68,12 +71,12 @@ export const suite = (name: string, driver: DriverLayer): void => {
     sending(it)
     offsets(it)
     evidence(it)
+    strangers(it, driver)
+    faults(it, (addresses) => at(driver, addresses))
   })
 }
 
-type It = Parameters<
-  Parameters<ReturnType<typeof layer<KafkaDriver | EmbeddedKafka.EmbeddedKafka, unknown>>>[1]
->[0]
+type It = Vitest.MethodsNonLive<KafkaDriver | EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 
 const refusals = (it: It, driver: DriverLayer): void => {
   it.effect("an unknown topic is refused with its code", () =>
@@ -212,8 +215,8 @@ const sending = (it: It): void => {
       ]
       yield* Steps.transact(session, [{ topic: "as-given", partition: 0, records }], "commit")
       assert.deepStrictEqual(
-        (yield* Steps.recordsIn("as-given")).map(({ offset: _, partition: __, ...rest }) => rest),
-        records
+        yield* Steps.recordsIn("as-given"),
+        records.map((record, offset) => ({ partition: 0, offset: BigInt(offset), ...record }))
       )
     }))
 
@@ -316,5 +319,24 @@ const evidence = (it: It): void => {
       const kafka = yield* KafkaDriver
       const marker = kafka.endMarker({ topic: "gone", partition: 0 }, 1_000n, 1n)
       assert.strictEqual(yield* marker, "gone")
+    }))
+}
+
+const strangers = (it: It, driver: DriverLayer): void => {
+  it.effect.each(
+    [
+      ["an HTTP server", Strangers.http, "Connect: NotKafka"],
+      ["a server that says nothing", Strangers.silent, "Connect: NoAnswer"],
+      ["a server that hangs up", Strangers.hangsUp, "Connect: NoAnswer"]
+    ] as const
+  )("%s is told in bounded time", ([, behave, expected]) =>
+    Effect.gen(function*() {
+      const address = yield* Strangers.listen(behave)
+      const told = Effect.scoped(Steps.open("stranger", { requestTimeoutMillis: 500 })).pipe(
+        Effect.flip,
+        Effect.timeout("5 seconds"),
+        Effect.provide(at(driver, [address]))
+      )
+      assert.strictEqual(Steps.told(yield* told), expected)
     }))
 }

@@ -1,13 +1,14 @@
 /**
- * The steps that the driver contract is told in.
+ * The steps in which tests of a driver are told.
  *
- * @internal
+ * @since 0.1.0
  */
 import {
   type Appended,
   type DriverError,
   type EncodedRecord,
   KafkaDriver,
+  type OffsetCommit,
   type PartitionBatch,
   type ProducerIdentity,
   type ProducerSession
@@ -20,7 +21,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 
 /** Answers that only mean "not yet"; the library repeats them, and so do these tests. */
-const notYet = new Set([14, 15, 16, 51])
+const notYet = new Set([5, 6, 14, 15, 16, 51])
 
 const isNotYet = ({ failure }: DriverError): boolean =>
   failure._tag === "Answered" && notYet.has(failure.code)
@@ -28,18 +29,30 @@ const isNotYet = ({ failure }: DriverError): boolean =>
 /** For 20 seconds at most. */
 const patiently = Schedule.spaced("20 millis").pipe(Schedule.upTo({ times: 1_000 }))
 
-/** Repeats a call while the broker answers "not yet". */
+/**
+ * Repeats a call while the broker answers "not yet".
+ *
+ * @since 0.1.0
+ */
 export const persist = <A, R>(
   call: Effect.Effect<A, DriverError, R>
 ): Effect.Effect<A, DriverError, R> => Effect.retry(call, { while: isNotYet, schedule: patiently })
 
-/** @internal */
+/**
+ * A session with the identity that it got.
+ *
+ * @since 0.1.0
+ */
 export interface Opened {
   readonly session: ProducerSession
   readonly identity: ProducerIdentity
 }
 
-/** Opens a session and initialises it. */
+/**
+ * Opens a session and initialises it.
+ *
+ * @since 0.1.0
+ */
 export const open = Effect.fnUntraced(function*(
   transactionalId: string,
   options: {
@@ -60,7 +73,11 @@ export const open = Effect.fnUntraced(function*(
 
 const encoder = new TextEncoder()
 
-/** @internal */
+/**
+ * A record with a text for its value.
+ *
+ * @since 0.1.0
+ */
 export const record = (value: string): EncodedRecord => ({
   key: null,
   value: encoder.encode(value),
@@ -68,14 +85,22 @@ export const record = (value: string): EncodedRecord => ({
   timestamp: 1_700_000_000_000n
 })
 
-/** @internal */
+/**
+ * A batch of such records.
+ *
+ * @since 0.1.0
+ */
 export const batch = (
   topic: string,
   partition: number,
   ...values: ReadonlyArray<string>
 ): PartitionBatch => ({ topic, partition, records: values.map(record) })
 
-/** Sends until the broker no longer answers "not yet"; the same batches each time. */
+/**
+ * Sends until the broker no longer answers "not yet"; the same batches each time.
+ *
+ * @since 0.1.0
+ */
 export const sendAll = (
   session: ProducerSession,
   batches: ReadonlyArray<PartitionBatch>
@@ -88,17 +113,73 @@ export const sendAll = (
     })
   )
 
-/** Sends one batch and gives what was appended. */
+/**
+ * Sends one batch and gives what was appended.
+ *
+ * @since 0.1.0
+ */
 export const sendOne = (
   session: ProducerSession,
   one: PartitionBatch
+): Effect.Effect<Appended, DriverError> => persist(sendOnce(session, one))
+
+/**
+ * Sends one batch, one attempt.
+ *
+ * @since 0.1.0
+ */
+export const sendOnce = (
+  session: ProducerSession,
+  one: PartitionBatch
 ): Effect.Effect<Appended, DriverError> =>
-  Effect.flatMap(sendAll(session, [one]), ([answer]) =>
+  Effect.flatMap(session.send([one]), ([answer]) =>
     answer === undefined
       ? Effect.die(new Error("A send of one batch was answered with none"))
       : Effect.fromResult(answer))
 
-/** One whole transaction. */
+/**
+ * Sends the same batch until a broker answers, as the library does after a reset.
+ *
+ * @since 0.1.0
+ */
+export const sendUntilAnswered = (
+  session: ProducerSession,
+  one: PartitionBatch
+): Effect.Effect<Appended, DriverError> =>
+  Effect.retry(sendOne(session, one), {
+    while: ({ failure }) => failure._tag === "NotSent" || failure._tag === "NoAnswer",
+    schedule: patiently,
+    times: 20
+  })
+
+/**
+ * Offsets of one partition, of a group named as its topic.
+ *
+ * @since 0.1.0
+ */
+export const positions = (topic: string, partition: number, offset: bigint): OffsetCommit => ({
+  groupId: topic,
+  membership: { generationId: -1, memberId: "", groupInstanceId: null },
+  metadata: "token",
+  positions: [{ topic, partition, offset }]
+})
+
+/**
+ * The end marker in partition 0.
+ *
+ * @since 0.1.0
+ */
+export const endMarker = (topic: string, offset: bigint, producerId: bigint) =>
+  Effect.flatMap(
+    KafkaDriver,
+    (driver) => driver.endMarker({ topic, partition: 0 }, offset, producerId)
+  )
+
+/**
+ * One whole transaction.
+ *
+ * @since 0.1.0
+ */
 export const transact = Effect.fnUntraced(function*(
   session: ProducerSession,
   batches: ReadonlyArray<PartitionBatch>,
@@ -111,11 +192,19 @@ export const transact = Effect.fnUntraced(function*(
   return appended
 })
 
-/** How a call failed, in one text: `Produce: 10`, `EndTxn: NoAnswer`. */
+/**
+ * How a call failed, in one text: `Produce: 10`, `EndTxn: NoAnswer`.
+ *
+ * @since 0.1.0
+ */
 export const told = ({ failure, request }: DriverError): string =>
   `${request}: ${failure._tag === "Answered" ? failure.code : failure._tag}`
 
-/** Asks again until the answer fits, for 20 seconds at most; then gives the last answer. */
+/**
+ * Asks again until the answer fits, for 20 seconds at most; then gives the last answer.
+ *
+ * @since 0.1.0
+ */
 export const until = <A, E, R>(
   question: Effect.Effect<A, E, R>,
   fits: (answer: A) => boolean
@@ -123,7 +212,11 @@ export const until = <A, E, R>(
 
 const decoder = new TextDecoder()
 
-/** The records of a topic, partition by partition, as a reader sees them that is no driver. */
+/**
+ * The records of a topic, partition by partition, as a reader sees them that is no driver.
+ *
+ * @since 0.1.0
+ */
 export const recordsIn = Effect.fnUntraced(function*(
   topic: string,
   isolation: "read_committed" | "read_uncommitted" = "read_committed"

@@ -1,0 +1,40 @@
+/**
+ * A broker with two listeners: one direct, and one that leads through a fault proxy.
+ *
+ * @since 0.1.0
+ */
+import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as FaultProxy from "@kafka-once/testing/FaultProxy"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+/**
+ * The proxy in front of the broker's second listener. A client that bootstraps at it stays on it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Proxy extends Context.Service<Proxy, FaultProxy.FaultProxy>()(
+  "@kafka-once/proof/ProxiedKafka/Proxy"
+) {}
+
+/**
+ * Starts the broker and its proxy.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: EmbeddedKafka.Options = {}) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const proxy = yield* FaultProxy.make()
+    const connected = Effect.gen(function*() {
+      const { proxied } = yield* EmbeddedKafka.EmbeddedKafka
+      const port = Number(proxied[0]?.upstream.split(":")[1])
+      yield* proxy.connectTo({ host: "127.0.0.1", port })
+      return proxy
+    })
+    return Layer.effect(Proxy, connected).pipe(
+      Layer.provideMerge(EmbeddedKafka.layer({ ...options, proxiedPorts: [proxy.port] }))
+    )
+  }))
