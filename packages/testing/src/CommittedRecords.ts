@@ -21,8 +21,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
+import { defaultVersion } from "./EmbeddedKafka.ts"
 import * as EmbeddedKafkaError from "./EmbeddedKafkaError.ts"
 import * as ChildProcess from "./internal/childProcess.ts"
+import * as ClassArchive from "./internal/classArchive.ts"
 import * as Jars from "./internal/jars.ts"
 import * as Java from "./internal/java.ts"
 import { withLiveClock } from "./internal/liveClock.ts"
@@ -53,7 +55,8 @@ export interface CommittedRecord {
  *
  * **Details**
  *
- * - *Shape*: `isolation` is `read_committed` by default. `properties` are the Java consumer's own,
+ * - *Shape*: `isolation` is `read_committed` by default. `classPath` is an embedded broker's; without
+ *   it Kafka's jars are resolved as for one. `properties` are the Java consumer's own,
  *   such as `security.protocol`; they reach it through a pipe, not through its arguments.
  * - *Units and bounds*: `limit` bounds the whole reading; 60 s by default.
  *
@@ -62,7 +65,7 @@ export interface CommittedRecord {
  */
 export interface Options {
   readonly bootstrapServers: ReadonlyArray<string>
-  readonly classPath: string
+  readonly classPath?: string | undefined
   readonly topic: string
   readonly isolation?: "read_committed" | "read_uncommitted" | undefined
   readonly properties?: Readonly<Record<string, string>> | undefined
@@ -95,6 +98,7 @@ export const read = (
 
 const run = Effect.fn("CommittedRecords.read")(function*(options: Options) {
   const java = yield* Java.find
+  const classPath = options.classPath ?? (yield* resolveClassPath(java))
   const limit = Duration.fromInputUnsafe(options.limit ?? "60 seconds")
   const lines: Array<string> = []
   const finished = yield* ChildProcess.run(java.command, [
@@ -102,7 +106,7 @@ const run = Effect.fn("CommittedRecords.read")(function*(options: Options) {
     "-XX:+UseSerialGC",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-cp",
-    options.classPath,
+    classPath,
     join(Jars.javaDirectory, "CommittedRecords.java"),
     options.topic,
     String(Duration.toMillis(limit))
@@ -121,6 +125,13 @@ const run = Effect.fn("CommittedRecords.read")(function*(options: Options) {
     one.partition - other.partition || (one.offset < other.offset ? -1 : 1)
   )
 })
+
+// For a cluster that nobody here has started.
+const resolveClassPath = (java: Java.Java) =>
+  Effect.map(
+    Jars.resolve(defaultVersion, java, (path, archive) => ClassArchive.make(java, path, archive)),
+    (jars) => jars.classPath
+  )
 
 const properties = (options: Options, limit: Duration.Duration): string =>
   Object.entries({
