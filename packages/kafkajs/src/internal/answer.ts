@@ -5,12 +5,9 @@
  * the code of a FindCoordinator that it repeats elsewhere (K13), the number of a code that it does
  * not know (K8), and the producer id. The driver reads them itself, in the versions that kafkajs
  * speaks; see the `response.js` of each request in kafkajs' `src/protocol/requests`.
- *
- * @internal
  */
 import type { Request } from "@kafka-once/core/KafkaDriver"
 
-/** @internal */
 export interface PartitionAnswer {
   readonly topic: string
   readonly partition: number
@@ -57,15 +54,12 @@ const operationNotAttempted = 55
 
 /**
  * The code that tells most: 55 only says that another partition of the request failed (K10).
- *
- * @internal
  */
 export const firstFailure = (codes: ReadonlyArray<number>): number =>
   codes.find((code) => code !== 0 && code !== operationNotAttempted) ??
     codes.find((code) => code !== 0) ??
     0
 
-/** @internal */
 export const read = (apiKey: number, apiVersion: number, body: Buffer): Answer => {
   try {
     return readUnsafe(apiKey, apiVersion, body)

@@ -1,7 +1,5 @@
 /**
  * One call of kafkajs as an Effect.
- *
- * @internal
  */
 import type { DriverError } from "@kafka-once/core/KafkaDriver"
 import * as Effect from "effect/Effect"
@@ -13,8 +11,6 @@ import type { Call, SocketGate } from "./socketGate.ts"
  *
  * An interrupted call would go on inside of kafkajs, from AddPartitionsToTxn to Produce for instance,
  * and meet what is sent next. The gate is closed at once, so that nothing of it is sent later (P2).
- *
- * @internal
  */
 export const run = <A>(
   gate: SocketGate,

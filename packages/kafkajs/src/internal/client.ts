@@ -1,7 +1,5 @@
 /**
  * One kafkajs client: every option given, its sockets behind a gate, its cluster at hand.
- *
- * @internal
  */
 import * as Redacted from "effect/Redacted"
 import {
@@ -19,8 +17,6 @@ import type { SocketGate } from "./socketGate.ts"
 
 /**
  * kafkajs repeats nothing: the library does, and sees every attempt with its code (K2, K5, K9, K13).
- *
- * @internal
  */
 export const noRetry = {
   retries: 0,
@@ -37,7 +33,6 @@ export interface Broker {
   readonly offsetFetch: (request: OffsetFetchRequest) => Promise<OffsetFetchResponse>
 }
 
-/** @internal */
 export interface FetchRequest {
   readonly replicaId: number
   readonly isolationLevel: number
@@ -53,7 +48,6 @@ export interface FetchRequest {
   }>
 }
 
-/** @internal */
 export interface OffsetFetchRequest {
   readonly groupId: string
   readonly topics: ReadonlyArray<{
@@ -62,7 +56,6 @@ export interface OffsetFetchRequest {
   }>
 }
 
-/** @internal */
 export interface OffsetFetchResponse {
   readonly responses: ReadonlyArray<{
     readonly topic: string
@@ -96,7 +89,6 @@ interface TopicMetadata {
   >
 }
 
-/** @internal */
 export interface Topic {
   readonly code: number
   readonly partitionCount: number
@@ -111,8 +103,6 @@ export interface Topic {
 
 /**
  * What a cluster's newest metadata says of a topic.
- *
- * @internal
  */
 export const topicOf = (cluster: Cluster, topic: string): Topic => {
   const found = cluster.brokerPool.metadata?.topicMetadata.find((one) => one.topic === topic)
@@ -143,7 +133,6 @@ interface ClusterOptions {
 
 type CreateCluster = (options: ClusterOptions) => Cluster
 
-/** @internal */
 export interface Client {
   /** A producer, and the cluster inside of it. */
   readonly createProducer: (
@@ -153,14 +142,11 @@ export interface Client {
   readonly createCluster: () => Cluster
 }
 
-/** @internal */
 export const readUncommitted = 0
 
 /**
  * Makes a client whose first bootstrap address is the `turn`th: kafkajs begins every new client at
  * the first one, so a first address that is down would fail every session.
- *
- * @internal
  */
 export const make = (
   settings: Settings,
@@ -250,8 +236,6 @@ const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
 
 /**
  * Takes the password out of a text: a server may answer with what it was sent.
- *
- * @internal
  */
 export const withoutSecrets = (settings: Settings) => (text: string): string => {
   const password = settings.sasl === null ? "" : Redacted.value(settings.sasl.password)

@@ -1,7 +1,5 @@
 /**
  * Finds the end marker of a transaction in a partition's log.
- *
- * @internal
  */
 import { DriverError, type EndMarker, Failure } from "@kafka-once/core/KafkaDriver"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
@@ -17,8 +15,6 @@ const mostPages = 1_024
 /**
  * Reads forward from `offset`, uncommitted, so that no open transaction of another producer can hold
  * the answer back.
- *
- * @internal
  */
 export const find = async (
   cluster: Cluster,

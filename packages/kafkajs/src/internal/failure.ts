@@ -4,8 +4,6 @@
  * kafkajs' own error is the last thing that went wrong, which is often not what matters: after a lost
  * Produce it reports that reconnecting was refused. So the failure is read from what was written and
  * answered, and kafkajs' error only fills in where that says nothing.
- *
- * @internal
  */
 import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
 import * as Answer from "./answer.ts"
@@ -23,7 +21,6 @@ const acts = new Set<Request>([
   "OffsetFetch"
 ])
 
-/** @internal */
 export const classify = (
   call: Call,
   error: unknown,

@@ -1,10 +1,7 @@
 /**
  * Cuts a stream of bytes into Kafka's responses: a size, a correlation id and a body.
- *
- * @internal
  */
 
-/** @internal */
 export interface Frames {
   /** Takes what arrived; `false` means that this is not Kafka's protocol. */
   readonly push: (chunk: Buffer) => boolean
@@ -19,8 +16,6 @@ const largestResponseBytes = 256 * 1024 * 1024
 /**
  * `wanted` tells whether the body of an answer is to be kept, or with `null` that nothing was asked
  * under that correlation id; what is not kept is only counted.
- *
- * @internal
  */
 export const make = (handlers: {
   readonly wanted: (correlationId: number) => boolean | null

@@ -4,15 +4,12 @@
  * kafkajs logs at ERROR what it also rejects with, CONCURRENT_TRANSACTIONS included, which is a normal
  * part of back-to-back transactions (K9). The library reports failures itself, so every entry goes to
  * `Debug`, and kafkajs' own DEBUG to `Trace`.
- *
- * @internal
  */
 import * as Effect from "effect/Effect"
 import * as LogLevel from "effect/LogLevel"
 import * as References from "effect/References"
 import { logLevel } from "kafkajs"
 
-/** @internal */
 export interface Logging {
   readonly logLevel: logLevel
   readonly logCreator: () => (entry: Entry) => void

@@ -3,8 +3,6 @@
  *
  * The driver walls in what these files do wrong, and reads what they write. In another version, or one
  * that was patched, a wall can stand in the wrong place, and a record be lost without a word.
- *
- * @internal
  */
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
@@ -147,7 +145,6 @@ const files: ReadonlyArray<readonly [path: string, sha256: string]> = [
 /** Finds the first file that differs or cannot be read, or `null`. */
 export const firstChanged: Effect.Effect<string | null> = Effect.suspend(() => changedIn(rootOf()))
 
-/** @internal */
 export const changedIn = (root: string | null): Effect.Effect<string | null> =>
   Effect.sync(() => {
     if (root === null) return "package.json"

@@ -1,8 +1,6 @@
 /**
  * The requests that belong to no producer: one long-lived client for all of them, opened when first
  * needed, and opened anew after it failed.
- *
- * @internal
  */
 import {
   type CommittedOffset,
@@ -22,7 +20,6 @@ import type { Logging } from "./logging.ts"
 import type { Settings } from "./settings.ts"
 import * as SocketGate from "./socketGate.ts"
 
-/** @internal */
 export interface Reader {
   readonly probe: Effect.Effect<void, DriverError>
   readonly partitionCount: (topic: string) => Effect.Effect<number, DriverError>
@@ -42,7 +39,6 @@ interface Connection {
   readonly cluster: Client.Cluster
 }
 
-/** @internal */
 export const make = Effect.fnUntraced(function*(
   settings: Settings,
   logging: Logging

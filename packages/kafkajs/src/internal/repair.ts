@@ -1,7 +1,5 @@
 /**
  * Repairs of one kafkajs cluster, made on that object alone.
- *
- * @internal
  */
 import type { Cluster } from "./client.ts"
 
@@ -34,7 +32,6 @@ interface Internals {
   }
 }
 
-/** @internal */
 export const repair = (cluster: Cluster): Cluster => {
   const { connectionPoolBuilder } = cluster as unknown as Internals
   const build = connectionPoolBuilder.build
@@ -75,7 +72,6 @@ const repairRequest = (request: ProtocolRequest): ProtocolRequest => {
   }
 }
 
-/** @internal */
 export interface RawFetch {
   readonly apiVersion: number
   readonly body: Buffer

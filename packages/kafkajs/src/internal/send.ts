@@ -1,7 +1,5 @@
 /**
  * Sending batches: one Produce request for each broker that leads some of them, one after the other.
- *
- * @internal
  */
 import {
   type Appended,
@@ -32,8 +30,6 @@ const duplicateSequence = 46
  * comes, it takes back the sequences of all. So a batch that was appended beside a refused one must
  * be repeated with it, which the broker then recognises; it is told as failed, with the code of the
  * one that was refused. A batch is therefore never told as appended when kafkajs thinks otherwise.
- *
- * @internal
  */
 export const send = (
   session: Session,

@@ -1,7 +1,5 @@
 /**
  * A producer session: one `kafka.producer()` with a client and sockets of its own.
- *
- * @internal
  */
 import {
   DriverError,
@@ -24,7 +22,6 @@ import * as Send from "./send.ts"
 import type { Settings } from "./settings.ts"
 import * as SocketGate from "./socketGate.ts"
 
-/** @internal */
 export interface Session {
   readonly options: SessionOptions
   readonly gate: SocketGate.SocketGate
@@ -44,7 +41,6 @@ export interface Session {
 /** How long kafkajs may take to notice that its sockets are gone. Nothing is waited for longer. */
 const closeMillis = 250
 
-/** @internal */
 export const open = Effect.fnUntraced(function*(
   settings: Settings,
   logging: Logging,

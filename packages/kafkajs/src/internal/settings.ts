@@ -1,11 +1,8 @@
 /**
  * The options of the driver with their defaults filled in, as kafkajs takes them: in milliseconds.
- *
- * @internal
  */
 import type * as Redacted from "effect/Redacted"
 
-/** @internal */
 export interface TlsSettings {
   readonly ca: string | ReadonlyArray<string> | undefined
   readonly cert: string | undefined
@@ -14,14 +11,12 @@ export interface TlsSettings {
   readonly serverName: string | undefined
 }
 
-/** @internal */
 export interface SaslSettings {
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
   readonly username: string
   readonly password: Redacted.Redacted<string>
 }
 
-/** @internal */
 export interface Settings {
   readonly brokers: ReadonlyArray<string>
   readonly clientId: string

@@ -5,8 +5,6 @@
  * neither which request failed nor whether it was written. The gate owns every socket of a client:
  * it notes each request as it is written and each answer as it arrives, and once it is closed no
  * byte leaves and no socket opens.
- *
- * @internal
  */
 import type { ISocketFactory, ISocketFactoryArgs } from "kafkajs"
 import * as net from "node:net"
@@ -29,7 +27,6 @@ export interface Call {
   notKafka: boolean
 }
 
-/** @internal */
 export interface SocketGate {
   readonly socketFactory: ISocketFactory
   /** Begins a call: what is written from now on belongs to it. */
@@ -44,7 +41,6 @@ const keepAliveMillis = 60_000
 /** Requests that timed out may still be answered; so many of them are remembered per socket. */
 const mostUnanswered = 1_000
 
-/** @internal */
 export const make = (): SocketGate => {
   const state: GateState = { call: newCall(), closed: false, sockets: new Set() }
   return {

@@ -1,7 +1,5 @@
 /**
  * The part of the driver contract that is about a network which loses things.
- *
- * @internal
  */
 import { assert, type Vitest } from "@effect/vitest"
 import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
@@ -38,10 +36,17 @@ const proxied = (through: Through) =>
     )
   })
 
-/** @internal */
 export const faults = (it: Vitest.MethodsNonLive<Needs>, through: Through): void => {
   const onProxy = proxied(through)
+  produces(it, onProxy)
+  ends(it, onProxy)
+  codes(it, onProxy)
+  closing(it, onProxy)
+}
 
+type OnProxy = ReturnType<typeof proxied>
+
+const produces = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
   it.effect.each(
     [
       ["its answer is lost", FaultProxyRule.dropResponse],
@@ -93,7 +98,9 @@ export const faults = (it: Vitest.MethodsNonLive<Needs>, through: Through): void
         }).pipe(proxy.withRule(rule))
         assert.deepStrictEqual(yield* Steps.valuesIn("late"), ["a", "b"])
       })))
+}
 
+const ends = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
   it.effect.each(
     [
       ["answer", "commit", FaultProxyRule.dropResponse],
@@ -125,13 +132,10 @@ export const faults = (it: Vitest.MethodsNonLive<Needs>, through: Through): void
         Effect.map((lost) => assert.strictEqual(Steps.told(lost), "InitProducerId: NoAnswer"))
       )
     }))
-
-  codes(it, onProxy)
-  closing(it, onProxy)
 }
 
 /** Codes of every kind: known to old clients and not, retriable and not. */
-const codes = (it: Vitest.MethodsNonLive<Needs>, onProxy: ReturnType<typeof proxied>): void => {
+const codes = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
   it.effect("a refused request is told with its own code, after one attempt", () =>
     onProxy("codes", (proxy) =>
       Effect.gen(function*() {
@@ -169,7 +173,7 @@ const codes = (it: Vitest.MethodsNonLive<Needs>, onProxy: ReturnType<typeof prox
       })))
 }
 
-const closing = (it: Vitest.MethodsNonLive<Needs>, onProxy: ReturnType<typeof proxied>): void => {
+const closing = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
   it.effect("a session that is closed while a send waits has no socket and sends nothing more", () =>
     onProxy("pending", (proxy) =>
       Effect.gen(function*() {

@@ -1,7 +1,5 @@
 /**
  * Servers that are no brokers.
- *
- * @internal
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
