@@ -39,7 +39,31 @@ export type Verdict =
   | "resolve"
 
 /**
+ * The reasons that a code can become.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CodeReason =
+  | "AuthenticationFailed"
+  | "BrokerRefused"
+  | "ConsumerFenced"
+  | "Misconfigured"
+  | "NotAuthorized"
+  | "ProducerFenced"
+  | "RecordRejected"
+  | "TransactionAbortable"
+  | "UnknownTopic"
+  | "UnsupportedByBroker"
+
+/**
  * One error code of the protocol.
+ *
+ * **Details**
+ *
+ * *Shape*: `reason` is the tag of the `KafkaError` reason that the code becomes where it is not
+ * repeated; `BrokerRefused` where there is none. A code that is repeated until a deadline becomes
+ * `TimedOut`, and any code of a commit whose outcome is not certain `CommitOutcomeUnknown`.
  *
  * @category models
  * @since 0.1.0
@@ -47,6 +71,7 @@ export type Verdict =
 export interface ErrorCode {
   readonly code: number
   readonly name: string
+  readonly reason?: CodeReason
   readonly verdicts: { readonly [R in Request]?: Verdict }
 }
 
@@ -103,10 +128,11 @@ const memberFenced: ErrorCode["verdicts"] = { AddOffsetsToTxn: "abort", TxnOffse
 export const table: ReadonlyArray<ErrorCode> = [
   { code: -1, name: "UNKNOWN_SERVER_ERROR", verdicts: { EndTxn: "resolve" } },
   { code: 1, name: "OFFSET_OUT_OF_RANGE", verdicts: {} },
-  { code: 2, name: "CORRUPT_MESSAGE", verdicts: { Produce: "retry" } },
+  { code: 2, name: "CORRUPT_MESSAGE", reason: "RecordRejected", verdicts: { Produce: "retry" } },
   {
     code: 3,
     name: "UNKNOWN_TOPIC_OR_PARTITION",
+    reason: "UnknownTopic",
     verdicts: {
       Metadata: "refresh",
       AddPartitionsToTxn: "refresh",
@@ -124,7 +150,7 @@ export const table: ReadonlyArray<ErrorCode> = [
   },
   { code: 8, name: "BROKER_NOT_AVAILABLE", verdicts: leaderMoved },
   { code: 9, name: "REPLICA_NOT_AVAILABLE", verdicts: leaderMoved },
-  { code: 10, name: "MESSAGE_TOO_LARGE", verdicts: rejected },
+  { code: 10, name: "MESSAGE_TOO_LARGE", reason: "RecordRejected", verdicts: rejected },
   { code: 12, name: "OFFSET_METADATA_TOO_LARGE", verdicts: { TxnOffsetCommit: "abort" } },
   {
     code: 13,
@@ -143,9 +169,10 @@ export const table: ReadonlyArray<ErrorCode> = [
   {
     code: 17,
     name: "INVALID_TOPIC_EXCEPTION",
+    reason: "Misconfigured",
     verdicts: { Metadata: "reconfigure", AddPartitionsToTxn: "reconfigure", Produce: "reconfigure" }
   },
-  { code: 18, name: "RECORD_LIST_TOO_LARGE", verdicts: rejected },
+  { code: 18, name: "RECORD_LIST_TOO_LARGE", reason: "RecordRejected", verdicts: rejected },
   { code: 19, name: "NOT_ENOUGH_REPLICAS", verdicts: { ...partition, EndTxn: "resolve" } },
   {
     code: 20,
@@ -153,24 +180,70 @@ export const table: ReadonlyArray<ErrorCode> = [
     verdicts: { ...partition, EndTxn: "resolve" }
   },
   { code: 21, name: "INVALID_REQUIRED_ACKS", verdicts: { Produce: "reconfigure" } },
-  { code: 22, name: "ILLEGAL_GENERATION", verdicts: memberFenced },
-  { code: 25, name: "UNKNOWN_MEMBER_ID", verdicts: memberFenced },
-  { code: 27, name: "REBALANCE_IN_PROGRESS", verdicts: memberFenced },
-  { code: 29, name: "TOPIC_AUTHORIZATION_FAILED", verdicts: everywhere("reconfigure") },
-  { code: 30, name: "GROUP_AUTHORIZATION_FAILED", verdicts: everywhere("reconfigure") },
-  { code: 31, name: "CLUSTER_AUTHORIZATION_FAILED", verdicts: everywhere("reconfigure") },
-  { code: 33, name: "UNSUPPORTED_SASL_MECHANISM", verdicts: everywhere("reconfigure") },
-  { code: 34, name: "ILLEGAL_SASL_STATE", verdicts: everywhere("reconfigure") },
-  { code: 35, name: "UNSUPPORTED_VERSION", verdicts: everywhere("reconfigure") },
+  { code: 22, name: "ILLEGAL_GENERATION", reason: "ConsumerFenced", verdicts: memberFenced },
+  { code: 25, name: "UNKNOWN_MEMBER_ID", reason: "ConsumerFenced", verdicts: memberFenced },
+  { code: 27, name: "REBALANCE_IN_PROGRESS", reason: "ConsumerFenced", verdicts: memberFenced },
+  {
+    code: 29,
+    name: "TOPIC_AUTHORIZATION_FAILED",
+    reason: "NotAuthorized",
+    verdicts: everywhere("reconfigure")
+  },
+  {
+    code: 30,
+    name: "GROUP_AUTHORIZATION_FAILED",
+    reason: "NotAuthorized",
+    verdicts: everywhere("reconfigure")
+  },
+  {
+    code: 31,
+    name: "CLUSTER_AUTHORIZATION_FAILED",
+    reason: "NotAuthorized",
+    verdicts: everywhere("reconfigure")
+  },
+  {
+    code: 33,
+    name: "UNSUPPORTED_SASL_MECHANISM",
+    reason: "AuthenticationFailed",
+    verdicts: everywhere("reconfigure")
+  },
+  {
+    code: 34,
+    name: "ILLEGAL_SASL_STATE",
+    reason: "AuthenticationFailed",
+    verdicts: everywhere("reconfigure")
+  },
+  {
+    code: 35,
+    name: "UNSUPPORTED_VERSION",
+    reason: "UnsupportedByBroker",
+    verdicts: everywhere("reconfigure")
+  },
   { code: 42, name: "INVALID_REQUEST", verdicts: { EndTxn: "resolve" } },
-  { code: 43, name: "UNSUPPORTED_FOR_MESSAGE_FORMAT", verdicts: everywhere("reconfigure") },
-  { code: 44, name: "POLICY_VIOLATION", verdicts: rejected },
-  { code: 45, name: "OUT_OF_ORDER_SEQUENCE_NUMBER", verdicts: { Produce: "abort and replace" } },
+  {
+    code: 43,
+    name: "UNSUPPORTED_FOR_MESSAGE_FORMAT",
+    reason: "UnsupportedByBroker",
+    verdicts: everywhere("reconfigure")
+  },
+  { code: 44, name: "POLICY_VIOLATION", reason: "RecordRejected", verdicts: rejected },
+  {
+    code: 45,
+    name: "OUT_OF_ORDER_SEQUENCE_NUMBER",
+    reason: "TransactionAbortable",
+    verdicts: { Produce: "abort and replace" }
+  },
   { code: 46, name: "DUPLICATE_SEQUENCE_NUMBER", verdicts: { Produce: "success" } },
-  { code: 47, name: "INVALID_PRODUCER_EPOCH", verdicts: everywhere("restart") },
+  {
+    code: 47,
+    name: "INVALID_PRODUCER_EPOCH",
+    reason: "ProducerFenced",
+    verdicts: everywhere("restart")
+  },
   {
     code: 48,
     name: "INVALID_TXN_STATE",
+    reason: "TransactionAbortable",
     // For a first EndTxn it says that there is nothing to commit any more; the evidence in the log
     // says the same, so it is asked rather than believed.
     verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
@@ -178,9 +251,15 @@ export const table: ReadonlyArray<ErrorCode> = [
   {
     code: 49,
     name: "INVALID_PRODUCER_ID_MAPPING",
+    reason: "TransactionAbortable",
     verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
   },
-  { code: 50, name: "INVALID_TRANSACTION_TIMEOUT", verdicts: { InitProducerId: "reconfigure" } },
+  {
+    code: 50,
+    name: "INVALID_TRANSACTION_TIMEOUT",
+    reason: "Misconfigured",
+    verdicts: { InitProducerId: "reconfigure" }
+  },
   {
     code: 51,
     name: "CONCURRENT_TRANSACTIONS",
@@ -196,28 +275,41 @@ export const table: ReadonlyArray<ErrorCode> = [
   {
     code: 53,
     name: "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+    reason: "NotAuthorized",
     verdicts: everywhere("reconfigure")
   },
-  { code: 55, name: "OPERATION_NOT_ATTEMPTED", verdicts: { AddPartitionsToTxn: "abort" } },
+  {
+    code: 55,
+    name: "OPERATION_NOT_ATTEMPTED",
+    reason: "TransactionAbortable",
+    verdicts: { AddPartitionsToTxn: "abort" }
+  },
   { code: 56, name: "KAFKA_STORAGE_ERROR", verdicts: { ...leaderMoved, EndTxn: "resolve" } },
-  { code: 58, name: "SASL_AUTHENTICATION_FAILED", verdicts: everywhere("reconfigure") },
+  {
+    code: 58,
+    name: "SASL_AUTHENTICATION_FAILED",
+    reason: "AuthenticationFailed",
+    verdicts: everywhere("reconfigure")
+  },
   {
     code: 59,
     name: "UNKNOWN_PRODUCER_ID",
+    reason: "TransactionAbortable",
     verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
   },
   { code: 74, name: "FENCED_LEADER_EPOCH", verdicts: leaderMoved },
   { code: 75, name: "UNKNOWN_LEADER_EPOCH", verdicts: leaderMoved },
-  { code: 82, name: "FENCED_INSTANCE_ID", verdicts: memberFenced },
-  { code: 87, name: "INVALID_RECORD", verdicts: rejected },
+  { code: 82, name: "FENCED_INSTANCE_ID", reason: "ConsumerFenced", verdicts: memberFenced },
+  { code: 87, name: "INVALID_RECORD", reason: "RecordRejected", verdicts: rejected },
   { code: 88, name: "UNSTABLE_OFFSET_COMMIT", verdicts: { OffsetFetch: "retry" } },
   { code: 89, name: "THROTTLING_QUOTA_EXCEEDED", verdicts: { EndTxn: "resolve" } },
-  { code: 90, name: "PRODUCER_FENCED", verdicts: everywhere("restart") },
+  { code: 90, name: "PRODUCER_FENCED", reason: "ProducerFenced", verdicts: everywhere("restart") },
   { code: 100, name: "UNKNOWN_TOPIC_ID", verdicts: leaderMoved },
-  { code: 113, name: "STALE_MEMBER_EPOCH", verdicts: memberFenced },
+  { code: 113, name: "STALE_MEMBER_EPOCH", reason: "ConsumerFenced", verdicts: memberFenced },
   {
     code: 120,
     name: "TRANSACTION_ABORTABLE",
+    reason: "TransactionAbortable",
     verdicts: { ...everywhere("abort"), EndTxn: "resolve" }
   }
 ]
@@ -231,6 +323,14 @@ const byCode: ReadonlyMap<number, ErrorCode> = new Map(table.map((row) => [row.c
  * @since 0.1.0
  */
 export const nameOf = (code: number): string => byCode.get(code)?.name ?? `UNKNOWN(${code})`
+
+/**
+ * The tag of the reason that a code becomes.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const reasonOf = (code: number): CodeReason => byCode.get(code)?.reason ?? "BrokerRefused"
 
 /**
  * What a code means for the request that got it.

@@ -1,4 +1,9 @@
-import { classify as classifyCode, nameOf, type Verdict } from "../ErrorCode.ts"
+import {
+  classify as classifyCode,
+  nameOf,
+  reasonOf as reasonTagOf,
+  type Verdict
+} from "../ErrorCode.ts"
 import type { DriverError } from "../KafkaDriver.ts"
 import {
   AuthenticationFailed,
@@ -87,75 +92,61 @@ export const reasonOf = (error: DriverError, about: About): Reason => {
 const reasonOfCode = (error: DriverError, code: number, about: About): Reason => {
   const { request } = error
   const name = nameOf(code)
+  const { transactionalId } = about
   const topic = about.topics?.join(", ") ?? ""
-  switch (code) {
-    case 3:
+  const groupId = about.groupId ?? ""
+  switch (reasonTagOf(code)) {
+    case "UnknownTopic":
       return new UnknownTopic({ topic })
-    case 17:
-      return new Misconfigured({
-        setting: "topic",
-        value: JSON.stringify(topic),
-        problem: "is not a name that Kafka takes"
-      })
-    case 2:
-    case 10:
-    case 18:
-    case 44:
-    case 87:
-      return new RecordRejected({
-        topic,
-        partition: about.partition ?? -1,
-        code,
-        name,
-        records: about.records ?? 0,
-        bytes: about.bytes ?? 0
-      })
-    case 22:
-    case 25:
-    case 27:
-    case 82:
-    case 113:
-      return new ConsumerFenced({ groupId: about.groupId ?? "", code, name })
-    case 29:
-      return new NotAuthorized({ resource: "topic", name: topic, request })
-    case 30:
-      return new NotAuthorized({ resource: "group", name: about.groupId ?? "", request })
-    case 31:
-      return new NotAuthorized({ resource: "cluster", name: "kafka-cluster", request })
-    case 53:
-      return new NotAuthorized({
-        resource: "transactional id",
-        name: about.transactionalId,
-        request
-      })
-    case 33:
-    case 34:
-    case 58:
+    case "Misconfigured":
+      return misconfigured(code, topic, about)
+    case "RecordRejected": {
+      const { partition = -1, records = 0, bytes = 0 } = about
+      return new RecordRejected({ topic, partition, code, name, records, bytes })
+    }
+    case "ConsumerFenced":
+      return new ConsumerFenced({ groupId, code, name })
+    case "NotAuthorized":
+      return new NotAuthorized({ ...resourceOf(code, topic, groupId, transactionalId), request })
+    case "AuthenticationFailed":
       return new AuthenticationFailed({ detail: error.detail })
-    case 35:
-    case 43:
+    case "UnsupportedByBroker":
       return new UnsupportedByBroker({ request, code, name })
-    case 47:
-    case 90:
-      return new ProducerFenced({
-        transactionalId: about.transactionalId,
-        producerId: about.producerId ?? -1n,
-        epoch: about.epoch ?? -1
-      })
-    case 45:
-    case 48:
-    case 49:
-    case 55:
-    case 59:
-    case 120:
+    case "ProducerFenced": {
+      const { producerId = -1n, epoch = -1 } = about
+      return new ProducerFenced({ transactionalId, producerId, epoch })
+    }
+    case "TransactionAbortable":
       return new TransactionAbortable({ request, code, name })
-    case 50:
-      return new Misconfigured({
-        setting: "transactionTimeout",
-        value: `${about.transactionTimeoutMillis ?? "?"} ms`,
-        problem: "is above the broker's transaction.max.timeout.ms; lower it or raise the broker's"
-      })
-    default:
+    case "BrokerRefused":
       return new BrokerRefused({ request, code, name })
+  }
+}
+
+const INVALID_TRANSACTION_TIMEOUT = 50
+
+const misconfigured = (code: number, topic: string, about: About): Reason =>
+  code === INVALID_TRANSACTION_TIMEOUT
+    ? new Misconfigured({
+      setting: "transactionTimeout",
+      value: `${about.transactionTimeoutMillis ?? "?"} ms`,
+      problem: "is above the broker's transaction.max.timeout.ms; lower it or raise the broker's"
+    })
+    : new Misconfigured({
+      setting: "topic",
+      value: JSON.stringify(topic),
+      problem: "is not a name that Kafka takes"
+    })
+
+const resourceOf = (code: number, topic: string, groupId: string, transactionalId: string) => {
+  switch (code) {
+    case 29:
+      return { resource: "topic", name: topic } as const
+    case 30:
+      return { resource: "group", name: groupId } as const
+    case 53:
+      return { resource: "transactional id", name: transactionalId } as const
+    default:
+      return { resource: "cluster", name: "kafka-cluster" } as const
   }
 }
