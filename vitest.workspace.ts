@@ -6,15 +6,23 @@ const conditions = ["@kafka-once/source", "module", "node", "development|product
 
 const slow = process.env["KAFKA_ONCE_SLOW"] === "1"
 
-const project = (name: string, root: string): TestProjectInlineConfiguration => ({
+// Projects whose test files share one broker; it is started when one of them runs.
+const sharesBroker: ReadonlyArray<string> = ["testing"]
+
+const project = (
+  name: string,
+  root: string,
+  tests = "test/**"
+): TestProjectInlineConfiguration => ({
   extends: true,
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
     name,
     root,
-    include: slow ? ["test/**/*.slow.test.ts"] : ["test/**/*.test.ts"],
-    exclude: slow ? [] : ["test/**/*.slow.test.ts"],
+    globalSetup: sharesBroker.includes(name) ? ["@kafka-once/testing/SharedKafkaSetup"] : [],
+    include: [slow ? `${tests}/*.slow.test.ts` : `${tests}/*.test.ts`],
+    exclude: ["**/node_modules/**", ...slow ? [] : ["**/*.slow.test.ts"]],
     testTimeout: 60_000,
     hookTimeout: 180_000
   }
@@ -28,7 +36,8 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       ...packages.map((name) => project(name, `./packages/${name}`)),
-      project("examples", "./examples"),
+      // An example that is a suite stands beside the other examples.
+      project("examples", "./examples", "**"),
       project("scripts", "./scripts")
     ]
   }

@@ -2,9 +2,9 @@
  * `npm run verify`: everything that must hold before a change lands, in parts with a time budget
  * each. `--full` adds what is too slow for every change.
  *
- * The last line is always `N passed, N failed, N skipped`, summed over the test reports. A step that
- * fails without a failed test of its own, the type check for example, counts as one failure, so that
- * the line never says `0 failed` of a run that failed.
+ * The last line is always `N passed, N failed, N skipped`, summed over the test reports. A step
+ * that fails without a failed test of its own, the type check for example, counts as one failure,
+ * so that the line never says `0 failed` of a run that failed.
  *
  * To add a part, add a row to `parts`.
  */
@@ -111,7 +111,7 @@ const parts: ReadonlyArray<Part> = [
   }
 ]
 
-// A part over its budget fails, but runs on, so that one sees by how much. What hangs is ended here.
+// A part over its budget fails, but runs on, so that one sees by how much. What hangs is ended.
 const killAfterBudgets = 3
 const graceMillis = 15_000
 const leftBehindMillis = 2000
@@ -165,13 +165,13 @@ const missingTools = (): ReadonlyArray<string> => {
       : `\`java\` is version ${version}`
     missing.push(
       `Java 17 or newer is needed to run a Kafka broker, and ${found}. ` +
-        "Install it, for example: apt-get install openjdk-17-jdk-headless, or brew install openjdk@17."
+        "Install it: apt-get install openjdk-17-jdk-headless, or brew install openjdk@17."
     )
   }
   if (maven.status !== 0) {
     missing.push(
       "Maven is needed to fetch the Kafka broker, and `mvn --version` does not run. " +
-        "Install it, for example: apt-get install maven, or brew install maven."
+        "Install it: apt-get install maven, or brew install maven."
     )
   }
   return missing
