@@ -72,6 +72,11 @@ const samples: ReadonlyArray<KafkaError.Reason> = [
   new KafkaError.NestedTransaction({ transactionalId: "orders-0" })
 ]
 
+const missing = KafkaError.Reason.members
+  .map((member) => member.identifier)
+  .filter((name) => !samples.some((sample) => sample.constructor.name === name))
+if (missing.length > 0) throw new Error(`scripts/generateErrors.ts lacks ${missing.join(", ")}`)
+
 const cell = (text: string): string => text.replaceAll("|", "\\|")
 
 const row = (...cells: ReadonlyArray<string>): string => `| ${cells.map(cell).join(" | ")} |`
