@@ -110,9 +110,7 @@ public final class BrokerLauncher {
     }
     Properties properties = properties(settings.get("admin"));
     try (Admin admin = Admin.create(properties)) {
-      if (settings.has("server")) {
-        awaitCoordinators(admin);
-      }
+      awaitCoordinators(admin);
       serve(admin, settings.get("token").asText());
     }
   }

@@ -25,20 +25,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { randomBytes } from "node:crypto"
-import { mkdtemp, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as EmbeddedKafkaError from "./EmbeddedKafkaError.ts"
 import * as BrokerNode from "./internal/brokerNode.ts"
 import * as BrokerSettings from "./internal/brokerSettings.ts"
 import * as Certificates from "./internal/certificates.ts"
-import * as ClassArchive from "./internal/classArchive.ts"
 import * as Control from "./internal/control.ts"
-import * as Files from "./internal/files.ts"
-import * as Jars from "./internal/jars.ts"
-import * as Java from "./internal/java.ts"
 import { withLiveClock } from "./internal/liveClock.ts"
+import * as Machine from "./internal/machine.ts"
 import * as Ports from "./internal/ports.ts"
 
 /**
@@ -209,19 +202,8 @@ export const make = (
 const start = Effect.fn("EmbeddedKafka.make")(function*(options: Options) {
   yield* validate(options)
   const version = options.version ?? defaultVersion
-  const java = yield* Java.find
-  const jars = yield* Jars.resolve(
-    version,
-    java,
-    (classPath, path) => ClassArchive.make(java, classPath, path)
-  )
-  const directory = yield* Effect.acquireRelease(
-    Files.attempt("making a directory", () => mkdtemp(join(tmpdir(), "kafka-once-"))),
-    (directory) => Effect.ignore(Files.remove(directory), { log: "Warn" })
-  )
-  const logFile = join(directory, "broker.log")
-  yield* Files.attempt(`writing ${logFile}`, () => writeFile(logFile, ""))
-  const secret = randomBytes(16).toString("hex")
+  const machine = yield* Machine.prepare(version)
+  const { directory, java, jars, logFile, secret } = machine
   const keyStores = options.listeners === "tls"
     ? yield* Certificates.make(java, directory, secret)
     : null
@@ -243,11 +225,8 @@ const start = Effect.fn("EmbeddedKafka.make")(function*(options: Options) {
       properties: options.properties ?? {},
       secret
     })
-    const node = yield* BrokerNode.make(settings, {
-      java,
-      jars,
+    const node = yield* BrokerNode.make(settings, machine, {
       maximumHeapMegabytes,
-      logFile,
       port: options.port ?? null
     })
     yield* node.start
@@ -322,7 +301,12 @@ const choosePorts = Effect.fnUntraced(function*(options: Options) {
   } satisfies BrokerSettings.Ports
 })
 
-const requests = (control: Effect.Effect<Control.Control, Failed>) => {
+/**
+ * What an owner asks of a launcher, wherever that was started.
+ *
+ * @internal
+ */
+export const requests = (control: Effect.Effect<Control.Control, Failed>) => {
   const ask = (what: string, request: Control.Request) =>
     withLiveClock(
       Effect.flatMap(control, (control) => Control.ask(control, what, request))

@@ -2,15 +2,15 @@ import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { fileURLToPath } from "node:url"
 import * as CommittedRecords from "../src/CommittedRecords.ts"
-import * as EmbeddedKafka from "../src/EmbeddedKafka.ts"
 import * as ChildProcess from "../src/internal/childProcess.ts"
+import * as SharedKafka from "../src/SharedKafka.ts"
 
 const program = fileURLToPath(new URL("WriteTransactions.java", import.meta.url))
 
 const text = (value: string) => new TextEncoder().encode(value)
 
 const write = Effect.fnUntraced(function*(topic: string, bulk: number) {
-  const kafka = yield* EmbeddedKafka.EmbeddedKafka
+  const kafka = yield* SharedKafka.SharedKafka
   yield* kafka.createTopic(topic, { partitions: 2 })
   const [bootstrap = ""] = kafka.bootstrapServers
   const args = ["-cp", kafka.classPath, program, bootstrap, topic, String(bulk)]
@@ -19,10 +19,10 @@ const write = Effect.fnUntraced(function*(topic: string, bulk: number) {
   return { ...kafka, topic }
 })
 
-layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("CommittedRecords", (it) => {
+layer(SharedKafka.layer, { timeout: "3 minutes" })("CommittedRecords", (it) => {
   it.effect("a topic that does not exist is refused by name", () =>
     Effect.gen(function*() {
-      const kafka = yield* EmbeddedKafka.EmbeddedKafka
+      const kafka = yield* SharedKafka.SharedKafka
       const error = yield* Effect.flip(CommittedRecords.read({ ...kafka, topic: "absent" }))
       assert.strictEqual(error.reason._tag, "RequestRefused")
       assert.include(error.message, `reading the topic "absent"`)
@@ -31,7 +31,7 @@ layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("CommittedRecords", (it) 
 
   it.effect("a broker that does not answer is refused within the limit", () =>
     Effect.gen(function*() {
-      const { classPath } = yield* EmbeddedKafka.EmbeddedKafka
+      const { classPath } = yield* SharedKafka.SharedKafka
       const error = yield* Effect.flip(CommittedRecords.read({
         bootstrapServers: ["127.0.0.1:9"],
         classPath,
@@ -45,7 +45,7 @@ layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("CommittedRecords", (it) 
 
   it.effect("what was committed is read with nulls, headers and times; nothing else is", () =>
     Effect.gen(function*() {
-      const records = yield* CommittedRecords.read(yield* write("small", 0))
+      const records = yield* CommittedRecords.read(yield* write("records-small", 0))
       assert.deepStrictEqual(records, [
         {
           partition: 0,
@@ -68,7 +68,7 @@ layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("CommittedRecords", (it) 
 
   it.effect("60,000 records are all read, and uncommitted ones when asked for", () =>
     Effect.gen(function*() {
-      const kafka = yield* write("large", 60_000)
+      const kafka = yield* write("records-large", 60_000)
       const committed = yield* CommittedRecords.read(kafka)
       assert.strictEqual(committed.length, 60_002)
       const all = yield* CommittedRecords.read({ ...kafka, isolation: "read_uncommitted" })

@@ -12,20 +12,15 @@ import * as BrokerProcess from "./brokerProcess.ts"
 import type * as BrokerSettings from "./brokerSettings.ts"
 import type * as Control from "./control.ts"
 import * as Files from "./files.ts"
-import type { Jars } from "./jars.ts"
-import type { Java } from "./java.ts"
 import { withLiveClock } from "./liveClock.ts"
+import type { Machine } from "./machine.ts"
 import * as StartFailure from "./startFailure.ts"
 
 const readyLimit = "60 seconds"
 
-/** How a node runs, beside what it is told. */
-export interface Machine {
-  readonly java: Java
-  readonly jars: Jars
+/** What the user asked for, beside what the node is told. */
+export interface Wishes {
   readonly maximumHeapMegabytes: number
-  readonly logFile: string
-  /** The port that the user asked for. */
   readonly port: number | null
 }
 
@@ -53,7 +48,7 @@ const stopped: State = { _tag: "Stopped" }
 
 /** Does not start it yet. It is killed when the scope closes. */
 export const make = Effect.fnUntraced(
-  function*(settings: BrokerSettings.Settings, machine: Machine) {
+  function*(settings: BrokerSettings.Settings, machine: Machine, wishes: Wishes) {
     const state = yield* Ref.make<State>(stopped)
     const lock = yield* Semaphore.make(1)
     const settingsFile = join(settings.directory, "settings.json")
@@ -76,7 +71,7 @@ export const make = Effect.fnUntraced(
         return
       }
       // Started and remembered in one step: from here on the scope's end finds it.
-      const process = yield* BrokerProcess.start(launchOf(machine, settingsFile)).pipe(
+      const process = yield* BrokerProcess.start(launchOf(machine, wishes, settingsFile)).pipe(
         Effect.tap((process) => Ref.set(state, { _tag: "Starting", process })),
         Effect.uninterruptible
       )
@@ -87,7 +82,7 @@ export const make = Effect.fnUntraced(
           orElse: () => Effect.fail(`it was not ready within ${readyLimit}`)
         }),
         Effect.catch((detail) =>
-          Effect.flatMap(failure(settings, machine, process, detail), Effect.fail)
+          Effect.flatMap(failure(settings, machine, wishes, process, detail), Effect.fail)
         ),
         Effect.onError(() => end(BrokerProcess.kill))
       )
@@ -121,11 +116,15 @@ export const make = Effect.fnUntraced(
   }
 )
 
-const launchOf = (machine: Machine, settingsFile: string): BrokerProcess.Launch => ({
+const launchOf = (
+  machine: Machine,
+  wishes: Wishes,
+  settingsFile: string
+): BrokerProcess.Launch => ({
   java: machine.java,
   classPath: machine.jars.classPath,
   virtualMachine: [
-    `-Xmx${machine.maximumHeapMegabytes}m`,
+    `-Xmx${wishes.maximumHeapMegabytes}m`,
     // An archive that another Java made is passed over; its warning would be noise.
     ...(machine.jars.archive === null
       ? []
@@ -149,6 +148,7 @@ const failure = Effect.fnUntraced(
   function*(
     settings: BrokerSettings.Settings,
     machine: Machine,
+    wishes: Wishes,
     process: BrokerProcess.BrokerProcess,
     detail: string
   ) {
@@ -158,8 +158,8 @@ const failure = Effect.fnUntraced(
       detail,
       logTail,
       logFile,
-      maximumHeapMegabytes: machine.maximumHeapMegabytes,
-      port: machine.port
+      maximumHeapMegabytes: wishes.maximumHeapMegabytes,
+      port: wishes.port
     })
     if (reason._tag === "BrokerFailed" || reason._tag === "OutOfMemory") {
       yield* Files.attempt("keeping the log", () => copyFile(machine.logFile, logFile))

@@ -37,7 +37,8 @@ export interface Settings {
   readonly directory: string
   readonly token: string
   readonly format: ReadonlyArray<string>
-  readonly server: Readonly<Record<string, string>>
+  /** Left out where the launcher only opens a door to a cluster that runs already. */
+  readonly server?: Readonly<Record<string, string>>
   readonly admin: Readonly<Record<string, string>>
 }
 
