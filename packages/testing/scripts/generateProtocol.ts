@@ -223,78 +223,89 @@ const emitterOf = (message: Message) =>
     new Map((message.commonStructs ?? []).map((struct) => [struct.name, struct]))
   )
 
-/**
- * Generates the files of `src/internal/protocol/generated` from the bytes of the jar: every API
- * that a broker serves on its client listeners, and all of its versions.
- */
-export const generate = (jar: Buffer): Readonly<Record<string, string>> => {
+interface Api {
+  readonly name: string
+  readonly request: Message
+  readonly response: Message
+}
+
+/** Every API that a broker serves on its client listeners, in the order of the keys. */
+const readApis = (jar: Buffer): ReadonlyArray<Api> => {
   const messages = readZip(jar, "common/message/").map(([, text]) => parseMessage(text))
   const responses = new Map(
     messages.filter((message) => message.type === "response")
       .map((message) => [message.name.replace(/Response$/, ""), message])
   )
-  const requests = messages
+  return messages
     .filter((message) =>
       message.type === "request" && message.fields !== undefined &&
       message.listeners?.includes("broker") === true
     )
     .sort((left, right) => left.apiKey! - right.apiKey!)
+    .map((request) => {
+      const name = request.name.replace(/Request$/, "")
+      const response = responses.get(name)
+      if (response === undefined) throw new Error(`${name} has no response`)
+      if (response.flexibleVersions !== request.flexibleVersions) {
+        throw new Error(`${name}: request and response are flexible from different versions`)
+      }
+      return { name, request, response }
+    })
+}
 
-  const names = requests.map((request) => request.name.replace(/Request$/, ""))
-  const apis: Array<string> = []
-  const types: Array<string> = []
-  for (const [index, request] of requests.entries()) {
-    const name = names[index]!
-    const response = responses.get(name)
-    if (response === undefined) throw new Error(`${name} has no response`)
-    if (response.flexibleVersions !== request.flexibleVersions) {
-      throw new Error(`${name}: request and response are flexible from different versions`)
-    }
-    const [from, to] = parseRange(request.validVersions)!
-    const flexible = parseRange(request.flexibleVersions ?? "none")
-    apis.push(
-      `  { name: "${name}", key: ${request.apiKey}, versions: [${from}, ${to}], ` +
-        `flexible: ${flexible === undefined ? "Infinity" : flexible[0]}` +
-        `${request.latestVersionUnstable === true ? ", latestUnstable: true" : ""}, request: [`,
-      ...emitterOf(request).table(request.fields!, "    "),
-      "  ], response: [",
-      ...emitterOf(response).table(response.fields!, "    "),
-      "  ] },"
-    )
-    if (!typedApis.has(name)) continue
-    for (const message of [request, response]) {
-      types.push(
-        `export interface ${message.name} {`,
-        ...emitterOf(message).types(message.fields!, "  "),
-        "}",
-        ""
-      )
-    }
-  }
-  const typed = names.filter((name) => typedApis.has(name))
+const apiTable = ({ name, request, response }: Api): ReadonlyArray<string> => {
+  const [from, to] = parseRange(request.validVersions)!
+  const flexible = parseRange(request.flexibleVersions ?? "none")
+  const head = [
+    `name: "${name}"`,
+    `key: ${request.apiKey}`,
+    `versions: [${from}, ${to}]`,
+    `flexible: ${flexible === undefined ? "Infinity" : flexible[0]}`
+  ]
+  if (request.latestVersionUnstable === true) head.push("latestUnstable: true")
+  return [
+    `  { ${head.join(", ")}, request: [`,
+    ...emitterOf(request).table(request.fields!, "    "),
+    "  ], response: [",
+    ...emitterOf(response).table(response.fields!, "    "),
+    "  ] },"
+  ]
+}
+
+const messageType = (message: Message): ReadonlyArray<string> => [
+  `export interface ${message.name} {`,
+  ...emitterOf(message).types(message.fields!, "  "),
+  "}",
+  ""
+]
+
+/** Generates the files of `src/internal/protocol/generated` from the bytes of the jar. */
+export const generate = (jar: Buffer): Readonly<Record<string, string>> => {
+  const apis = readApis(jar)
+  const typed = apis.filter(({ name }) => typedApis.has(name))
   return {
     "apis.ts": [
       notice,
       `import type { ApiSchema } from "../apiSchema.ts"`,
       "",
       "export const apiNames = [",
-      names.map((name) => `  "${name}"`).join(",\n"),
+      apis.map(({ name }) => `  "${name}"`).join(",\n"),
       "] as const",
       "",
       "export const apis: ReadonlyArray<ApiSchema> = [",
-      ...apis,
+      ...apis.flatMap(apiTable),
       "]",
       ""
     ].join("\n"),
     "messages.ts": [
       notice,
-      ...types,
+      ...typed.flatMap(({ request, response }) => [request, response].flatMap(messageType)),
       "export interface Requests {",
-      ...typed.map((name) => `  readonly ${name}: ${name}Request`),
+      ...typed.map(({ name }) => `  readonly ${name}: ${name}Request`),
       "}",
       "",
       "export interface Responses {",
-      ...typed.map((name) => `  readonly ${name}: ${name}Response`),
+      ...typed.map(({ name }) => `  readonly ${name}: ${name}Response`),
       "}",
       ""
     ].join("\n")

@@ -24,7 +24,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import {
   FaultProxyError,
@@ -35,10 +35,11 @@ import {
 } from "./FaultProxyError.ts"
 import * as FaultProxyRule from "./FaultProxyRule.ts"
 import type * as FaultProxyWireLog from "./FaultProxyWireLog.ts"
-import * as Connection from "./internal/faultProxyConnection.ts"
+import type * as Connection from "./internal/faultProxyConnection.ts"
 import * as ErrorResponse from "./internal/faultProxyErrorResponse.ts"
 import * as Gates from "./internal/faultProxyGates.ts"
 import * as Log from "./internal/faultProxyLog.ts"
+import * as Network from "./internal/faultProxyNetwork.ts"
 import * as RuleBook from "./internal/faultProxyRuleBook.ts"
 import * as Target from "./internal/faultProxyTarget.ts"
 
@@ -88,19 +89,19 @@ export interface InjectedRule {
 /**
  * What is connected to a proxy.
  *
+ * **Details**
+ *
+ * *Shape*
+ * - `open`: open sockets of clients by client id; `""` for those that have sent nothing yet.
+ * - `opened`: connections opened since the proxy was made.
+ * - `malformed`: what connections were reset for because their bytes were no Kafka frames.
+ * - `awaitOpen`: completes when a client id, or all together where none is named, have so many
+ *   open sockets.
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Connections {
-  /** Open sockets of clients by client id; `""` for those that have sent nothing yet. */
-  readonly open: Effect.Effect<ReadonlyMap<string, number>>
-  /** Connections opened since the proxy was made. */
-  readonly opened: Effect.Effect<number>
-  /** What connections were reset for because their bytes were no Kafka frames. */
-  readonly malformed: Effect.Effect<ReadonlyArray<string>>
-  /** Completes when a client id, or any client where none is named, has so many open sockets. */
-  readonly awaitOpen: (count: number, clientId?: string) => Effect.Effect<void>
-}
+export type Connections = Network.Connections
 
 /**
  * A running proxy.
@@ -194,9 +195,14 @@ export const make = Effect.fnUntraced(function*(
     topicNames,
     later: timers.later
   }
-  const network = makeNetwork(shared)
+  const network = Network.make(shared)
   const port = yield* listen(network.accept, host, options.port ?? 0)
-  yield* Effect.addFinalizer(() => Effect.sync(network.shutDown))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      network.refuse()
+      network.resetAll()
+    })
+  )
 
   const connectTo = Effect.fnUntraced(function*(target: Target.Target) {
     yield* Target.check(target)
@@ -214,7 +220,11 @@ export const make = Effect.fnUntraced(function*(
     connections: network.connections,
     connectTo,
     inject,
-    withRule: (rule) => (effect) => Effect.scoped(Effect.andThen(inject(rule), () => effect)),
+    // The effect keeps the scope that it came with: only the rule ends here.
+    withRule: (rule) => (effect) =>
+      Effect.scopedWith((scope) =>
+        Effect.andThen(Scope.provide(inject(rule), scope), () => effect)
+      ),
     assertAllFired: Effect.suspend(() => requireFired(rules.all())),
     release: (gate) =>
       Effect.suspend(() => {
@@ -326,118 +336,3 @@ const listen = (accept: (socket: Socket) => void, host: string, port: number) =>
         server.close(() => resume(Effect.void))
       }).pipe(Effect.timeoutOption("5 seconds"))
   ).pipe(Effect.map((server) => (server.address() as AddressInfo).port))
-
-/** All connections of the proxy, and what is done to all of them at once. */
-const makeNetwork = (shared: Connection.Shared) => {
-  const connections = new Map<Connection.Connection, string>()
-  const waiters = new Set<() => void>()
-  const malformed: Array<string> = []
-  const blocked = new Set<Connection.Direction>()
-  let openers: Array<() => void> = []
-  let target: Target.Target | undefined
-  let refusing = false
-  let opened = 0
-
-  const changed = () => {
-    for (const waiter of waiters) waiter()
-  }
-
-  const count = (clientId: string | undefined): number =>
-    clientId === undefined
-      ? connections.size
-      : [...connections.values()].filter((name) => name === clientId).length
-
-  const accept = (client: Socket): void => {
-    if (refusing || target === undefined) {
-      client.on("error", () => undefined)
-      client.resetAndDestroy()
-      return
-    }
-    opened += 1
-    const connection: Connection.Connection = Connection.make({
-      shared,
-      client,
-      target,
-      id: opened,
-      onClientId: (clientId) => {
-        if (connections.has(connection)) connections.set(connection, clientId ?? "")
-        changed()
-      },
-      onMalformed: (problem) => {
-        if (malformed.length < 1000) malformed.push(problem)
-      },
-      onClientClose: () => {
-        connections.delete(connection)
-        changed()
-      },
-      onClose: () => live.delete(connection)
-    })
-    connections.set(connection, "")
-    live.add(connection)
-    for (const direction of blocked) openers.push(connection.block(direction))
-    changed()
-  }
-
-  // A connection whose client has gone lives on as long as a request of it is held.
-  const live = new Set<Connection.Connection>()
-
-  const resetAll = (): number => {
-    const all = [...live]
-    for (const connection of all) connection.reset()
-    return all.length
-  }
-
-  return {
-    accept,
-    setTarget: (next: Target.Target) => {
-      target = next
-    },
-    refuse: () => {
-      refusing = true
-    },
-    blackhole: (direction: "both" | Connection.Direction) => {
-      const directions: ReadonlyArray<Connection.Direction> = direction === "both"
-        ? ["requests", "responses"]
-        : [direction]
-      for (const one of directions) {
-        if (blocked.has(one)) continue
-        blocked.add(one)
-        for (const connection of live) openers.push(connection.block(one))
-      }
-    },
-    heal: () => {
-      refusing = false
-      blocked.clear()
-      const ready = openers
-      openers = []
-      for (const open of ready) open()
-    },
-    resetAll,
-    shutDown: () => {
-      refusing = true
-      resetAll()
-    },
-    connections: {
-      open: Effect.sync(() => {
-        const counts = new Map<string, number>()
-        for (const name of connections.values()) counts.set(name, (counts.get(name) ?? 0) + 1)
-        return counts
-      }),
-      opened: Effect.sync(() => opened),
-      malformed: Effect.sync(() => [...malformed]),
-      awaitOpen: (wanted: number, clientId?: string) =>
-        Effect.callback<void>((resume) => {
-          const look = () => {
-            if (count(clientId) !== wanted) return
-            waiters.delete(look)
-            resume(Effect.void)
-          }
-          waiters.add(look)
-          look()
-          return Effect.sync(() => {
-            waiters.delete(look)
-          })
-        })
-    } satisfies Connections
-  }
-}

@@ -88,11 +88,12 @@ export const createTopic = Effect.fnUntraced(function*(name: string) {
   })
   const [topic] = created.topics
   if (topic?.errorCode !== 0) return yield* Effect.die(`${name}: ${topic?.errorCode}`)
-  // The topic is there for others when its leader is.
-  yield* client.request("Metadata", 9, { topics: [{ name }] }).pipe(
-    Effect.repeat({
-      until: ({ topics }) => topics[0]?.errorCode === 0 && topics[0].partitions[0]?.errorCode === 0
-    })
+  // Without retries a client must find the leader ready: until then the first Produce is refused.
+  yield* client.request("ListOffsets", 5, {
+    replicaId: -1,
+    topics: [{ name, partitions: [{ partitionIndex: 0, timestamp: -1n }] }]
+  }).pipe(
+    Effect.repeat({ until: ({ topics }) => topics[0]?.partitions[0]?.errorCode === 0 })
   )
 }, Effect.scoped)
 

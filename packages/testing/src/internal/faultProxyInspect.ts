@@ -165,3 +165,17 @@ const firstError = (body: Struct): number | null => {
   }
   return found
 }
+
+/** As many names as the largest cluster has topics; beyond it rules match on ids alone. */
+const topicNamesMax = 100_000
+
+/** Learns the names of topics by id from a Metadata answer. */
+export const learnTopics = (names: Map<string, string>, metadata: Struct): void => {
+  const { topics } = metadata
+  if (!Array.isArray(topics)) return
+  for (const topic of topics as ReadonlyArray<Struct>) {
+    const { name, topicId } = topic
+    if (typeof name !== "string" || typeof topicId !== "string") continue
+    if (names.size < topicNamesMax) names.set(topicId, name)
+  }
+}

@@ -51,131 +51,150 @@ type Item = Bytes | Paced | { readonly _tag: "Barrier"; open: boolean } | { read
 /** Above this the source is no longer read: the back-pressure that TCP would give. */
 const waitingBytesMax = 8 * 1024 * 1024
 
-export const make = (options: {
+interface Options {
   readonly sink: Socket
   readonly source: Socket
   /** Called when the last thing that waited has been written. */
   readonly onIdle: () => void
   readonly later: (run: () => void, millis: number) => void
-}): Lane => {
-  const { later, onIdle, sink, source } = options
-  let queue: Array<Item> = []
-  let inserts: Array<{ readonly bytes: Buffer; readonly onSent: OnSent | undefined }> = []
-  let waitingBytes = 0
-  let midFrame = false
-  let lost = false
+}
 
-  const throttle = (): void => {
-    const full = waitingBytes > waitingBytesMax || sink.writableNeedDrain
-    if (full === source.isPaused()) return
-    if (full) source.pause()
-    else source.resume()
+interface State extends Options {
+  queue: Array<Item>
+  inserts: Array<{ readonly bytes: Buffer; readonly onSent: OnSent | undefined }>
+  waitingBytes: number
+  midFrame: boolean
+  lost: boolean
+}
+
+export const make = (options: Options): Lane => {
+  const state: State = {
+    ...options,
+    queue: [],
+    inserts: [],
+    waitingBytes: 0,
+    midFrame: false,
+    lost: false
   }
-  sink.on("drain", throttle)
-
-  const send = (bytes: Buffer, onSent: OnSent | undefined): void => {
-    if (sink.destroyed || sink.writableEnded) return
-    sink.write(bytes)
-    onSent?.()
-  }
-
-  const sendInserts = (): void => {
-    if (midFrame || inserts.length === 0) return
-    const ready = inserts
-    inserts = []
-    for (const { bytes, onSent } of ready) send(bytes, onSent)
-  }
-
-  /** Writes the next piece, and says whether the frame is complete. */
-  const sendPiece = (item: Paced): boolean => {
-    if (item.resting) return false
-    const end = Math.min(item.sentBytes + item.pace.pieceBytes, item.bytes.length)
-    const isLast = end === item.bytes.length
-    send(item.bytes.subarray(item.sentBytes, end), isLast ? item.onSent : undefined)
-    waitingBytes -= end - item.sentBytes
-    item.sentBytes = end
-    midFrame = !isLast
-    if (isLast) return true
-    item.resting = true
-    later(() => {
-      item.resting = false
-      flush()
-    }, item.pace.gapMillis)
-    return false
-  }
-
-  /** Does what an item asks for, and says whether the next one may follow. */
-  const perform = (item: Item): boolean => {
-    switch (item._tag) {
-      case "Barrier":
-        return item.open
-      case "Paced":
-        return sendPiece(item)
-      case "End":
-        sink.end()
-        return true
-      case "Bytes":
-        waitingBytes -= item.bytes.length
-        send(item.bytes, item.onSent)
-        midFrame = item.midFrame
-        return true
-    }
-  }
-
-  const flush = (): void => {
-    if (queue.length === 0) return
-    let done = 0
-    while (done < queue.length && perform(queue[done]!)) {
-      done += 1
-      sendInserts()
-    }
-    if (done > 0) queue = queue.slice(done)
-    throttle()
-    if (queue.length === 0) onIdle()
-  }
-
-  const enqueue = (item: Bytes | Paced): void => {
-    queue.push(item)
-    waitingBytes += item.bytes.length
-    throttle()
-  }
-
+  const { sink } = options
+  sink.on("drain", () => throttle(state))
   return {
-    write: (bytes, nextMidFrame, onSent) => {
-      if (lost) return
-      if (queue.length > 0) {
-        return enqueue({ _tag: "Bytes", bytes, midFrame: nextMidFrame, onSent })
-      }
-      send(bytes, onSent)
-      midFrame = nextMidFrame
-      sendInserts()
-      if (sink.writableNeedDrain) throttle()
-    },
+    write: (bytes, midFrame, onSent) => write(state, bytes, midFrame, onSent),
     insert: (bytes, onSent) => {
-      if (lost) return
-      inserts.push({ bytes, onSent })
-      sendInserts()
+      if (state.lost) return
+      state.inserts.push({ bytes, onSent })
+      sendInserts(state)
     },
     pace: (bytes, pace, onSent) => {
-      if (lost) return
-      enqueue({ _tag: "Paced", bytes, pace, onSent, sentBytes: 0, resting: false })
-      flush()
+      if (state.lost) return
+      enqueue(state, { _tag: "Paced", bytes, pace, onSent, sentBytes: 0, resting: false })
+      flush(state)
     },
     barrier: () => {
       const item = { _tag: "Barrier" as const, open: false }
-      queue.push(item)
+      state.queue.push(item)
       return () => {
         item.open = true
-        flush()
+        flush(state)
       }
     },
     lose: () => {
-      lost = true
+      state.lost = true
     },
     end: () => {
-      if (queue.length === 0) sink.end()
-      else queue.push({ _tag: "End" })
+      if (state.queue.length === 0) sink.end()
+      else state.queue.push({ _tag: "End" })
     },
-    isWaiting: () => queue.length > 0 || inserts.length > 0
+    isWaiting: () => state.queue.length > 0 || state.inserts.length > 0
   }
+}
+
+const write = (
+  state: State,
+  bytes: Buffer,
+  midFrame: boolean,
+  onSent: OnSent | undefined
+): void => {
+  if (state.lost) return
+  if (state.queue.length > 0) {
+    return enqueue(state, { _tag: "Bytes", bytes, midFrame, onSent })
+  }
+  send(state, bytes, onSent)
+  state.midFrame = midFrame
+  sendInserts(state)
+  if (state.sink.writableNeedDrain) throttle(state)
+}
+
+const send = ({ sink }: State, bytes: Buffer, onSent: OnSent | undefined): void => {
+  if (sink.destroyed || sink.writableEnded) return
+  sink.write(bytes)
+  onSent?.()
+}
+
+const sendInserts = (state: State): void => {
+  if (state.midFrame || state.inserts.length === 0) return
+  const ready = state.inserts
+  state.inserts = []
+  for (const { bytes, onSent } of ready) send(state, bytes, onSent)
+}
+
+const throttle = ({ sink, source, waitingBytes }: State): void => {
+  const full = waitingBytes > waitingBytesMax || sink.writableNeedDrain
+  if (full === source.isPaused()) return
+  if (full) source.pause()
+  else source.resume()
+}
+
+const enqueue = (state: State, item: Bytes | Paced): void => {
+  state.queue.push(item)
+  state.waitingBytes += item.bytes.length
+  throttle(state)
+}
+
+const flush = (state: State): void => {
+  if (state.queue.length === 0) return
+  let done = 0
+  while (done < state.queue.length && perform(state, state.queue[done]!)) {
+    done += 1
+    sendInserts(state)
+  }
+  if (done > 0) state.queue = state.queue.slice(done)
+  throttle(state)
+  if (state.queue.length === 0) state.onIdle()
+}
+
+/** Does what an item asks for, and says whether the next one may follow. */
+const perform = (state: State, item: Item): boolean => {
+  switch (item._tag) {
+    case "Barrier":
+      return item.open
+    case "Paced":
+      return sendPiece(state, item)
+    case "End":
+      state.sink.end()
+      return true
+    case "Bytes":
+      state.waitingBytes -= item.bytes.length
+      send(state, item.bytes, item.onSent)
+      state.midFrame = item.midFrame
+      return true
+  }
+}
+
+/** Writes the next piece, and says whether the frame is complete. */
+const sendPiece = (state: State, item: Paced): boolean => {
+  if (item.resting) return false
+  const end = Math.min(item.sentBytes + item.pace.pieceBytes, item.bytes.length)
+  const isLast = end === item.bytes.length
+  send(state, item.bytes.subarray(item.sentBytes, end), isLast ? item.onSent : undefined)
+  state.waitingBytes -= end - item.sentBytes
+  item.sentBytes = end
+  state.midFrame = !isLast
+  if (isLast) return true
+  item.resting = true
+  state.later(() => {
+    item.resting = false
+    flush(state)
+  }, item.pace.gapMillis)
+  return false
 }

@@ -44,92 +44,109 @@ const reached = (entry: Entry, phase: Phase): boolean =>
   phase === "request" ||
   (phase === "forwarded" ? entry.forwardedMillis !== null : entry.answer !== null)
 
+interface State {
+  /** Twice `entriesMax` at most: dropped in halves, so that adding one costs the same always. */
+  entries: Array<OpenEntry>
+  next: number
+  readonly entriesMax: number
+  readonly waiters: Set<Waiter>
+  readonly stream: WriteStream | undefined
+}
+
 export const make = (entriesMax: number, file: string | undefined): Log => {
-  // A deque as an array with a moving start: entries are dropped in halves, so that adding one
-  // costs the same however long the log is.
-  let entries: Array<OpenEntry> = []
-  let next = 0
-  const waiters = new Set<Waiter>()
-  const stream = file === undefined ? undefined : createWriteStream(file, { flags: "a" })
-
-  const notify = (entry: OpenEntry, phase: Phase): void => {
-    write(stream, entry, phase)
-    for (const waiter of waiters) {
-      if ((waiter.match.phase ?? "request") !== phase) continue
-      if (entry.position < waiter.after || !fits(entry, waiter.match)) continue
-      waiter.left -= 1
-      if (waiter.left > 0) continue
-      waiters.delete(waiter)
-      waiter.resume({ ...entry })
-    }
+  const state: State = {
+    entries: [],
+    next: 0,
+    entriesMax,
+    waiters: new Set(),
+    stream: file === undefined ? undefined : createWriteStream(file, { flags: "a" })
   }
-
-  const visible = (): ReadonlyArray<OpenEntry> => entries.slice(-entriesMax)
-
-  const awaitFrame: WireLog["awaitFrame"] = (match, options = {}) => {
-    const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
-    return Effect.callback<Entry>((resume) => {
-      const after = options.after ?? 0
-      const past = entries.filter((entry) =>
-        entry.position >= after && fits(entry, match) && reached(entry, match.phase ?? "request")
-      )
-      const nth = match.nth ?? 1
-      const found = past[nth - 1]
-      if (found !== undefined) return resume(Effect.succeed({ ...found }))
-      const waiter: Waiter = {
-        match,
-        after,
-        left: nth - past.length,
-        resume: (entry) => resume(Effect.succeed(entry))
-      }
-      waiters.add(waiter)
-      return Effect.sync(() => {
-        waiters.delete(waiter)
-      })
-    }).pipe(Effect.timeoutOrElse({
-      duration: timeout,
-      orElse: () =>
-        Effect.fail(
-          new FaultProxyError({
-            operation: "awaitFrame",
-            reason: new FrameNotSeen({
-              match: JSON.stringify(match, bigintToText),
-              limitMillis: Duration.toMillis(timeout)
-            })
-          })
-        )
-    }))
-  }
-
+  // A log that cannot be written is not worth a test's process.
+  state.stream?.on("error", () => undefined)
   return {
     wireLog: {
-      entries: Effect.sync(() => visible().map((entry) => ({ ...entry }))),
-      position: Effect.sync(() => next),
-      omitted: Effect.sync(() => next - visible().length),
-      awaitFrame
+      entries: Effect.sync(() => visible(state).map((entry) => ({ ...entry }))),
+      position: Effect.sync(() => state.next),
+      omitted: Effect.sync(() => state.next - visible(state).length),
+      awaitFrame: (match, options) => awaitFrame(state, match, options ?? {})
     },
     add: (content) => {
-      const entry: OpenEntry = { position: next++, timeMillis: nowMillis(), ...content }
-      entries.push(entry)
-      if (entries.length >= entriesMax * 2) entries = entries.slice(-entriesMax)
-      notify(entry, "request")
+      const entry: OpenEntry = { position: state.next++, timeMillis: nowMillis(), ...content }
+      state.entries.push(entry)
+      if (state.entries.length >= entriesMax * 2) state.entries = state.entries.slice(-entriesMax)
+      notify(state, entry, "request")
       return entry
     },
     forwarded: (entry) => {
       entry.forwardedMillis = nowMillis()
-      notify(entry, "forwarded")
+      notify(state, entry, "forwarded")
     },
     answered: (entry, answer) => {
       entry.answer = { timeMillis: nowMillis(), ...answer }
-      notify(entry, "response")
+      notify(state, entry, "response")
     },
-    close: Effect.callback<void>((resume) => {
-      if (stream === undefined || stream.closed) return resume(Effect.void)
-      stream.once("close", () => resume(Effect.void))
-      stream.end()
-    }).pipe(Effect.timeoutOption("5 seconds"), Effect.asVoid)
+    close: close(state.stream)
   }
 }
+
+const visible = ({ entries, entriesMax }: State): ReadonlyArray<OpenEntry> =>
+  entries.slice(-entriesMax)
+
+const notify = ({ stream, waiters }: State, entry: OpenEntry, phase: Phase): void => {
+  write(stream, entry, phase)
+  for (const waiter of waiters) {
+    if ((waiter.match.phase ?? "request") !== phase) continue
+    if (entry.position < waiter.after || !fits(entry, waiter.match)) continue
+    waiter.left -= 1
+    if (waiter.left > 0) continue
+    waiters.delete(waiter)
+    waiter.resume({ ...entry })
+  }
+}
+
+const awaitFrame = (
+  state: State,
+  match: EntryMatch,
+  options: { readonly after?: number; readonly timeout?: Duration.Input }
+): Effect.Effect<Entry, FaultProxyError> => {
+  const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
+  const after = options.after ?? 0
+  const nth = match.nth ?? 1
+  const notSeen = () =>
+    new FaultProxyError({
+      operation: "awaitFrame",
+      reason: new FrameNotSeen({
+        match: JSON.stringify(match, bigintToText),
+        limitMillis: Duration.toMillis(timeout)
+      })
+    })
+  return Effect.callback<Entry>((resume) => {
+    const past = state.entries.filter((entry) =>
+      entry.position >= after && fits(entry, match) && reached(entry, match.phase ?? "request")
+    )
+    const found = past[nth - 1]
+    if (found !== undefined) return resume(Effect.succeed({ ...found }))
+    const waiter: Waiter = {
+      match,
+      after,
+      left: nth - past.length,
+      resume: (entry) => resume(Effect.succeed(entry))
+    }
+    state.waiters.add(waiter)
+    return Effect.sync(() => {
+      state.waiters.delete(waiter)
+    })
+  }).pipe(
+    Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(notSeen()) })
+  )
+}
+
+const close = (stream: WriteStream | undefined): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (stream === undefined || stream.closed) return resume(Effect.void)
+    stream.once("close", () => resume(Effect.void))
+    stream.end()
+  }).pipe(Effect.timeoutOption("5 seconds"), Effect.asVoid)
 
 const bigintToText = (_: string, value: unknown): unknown =>
   typeof value === "bigint" ? value.toString() : value

@@ -19,10 +19,10 @@ export interface Scanner {
 /** A frame's start is looked at up to this length; every header is far below it. */
 export const headBytesMax = 64 * 1024
 
-const isState = (decision: string): decision is Exclude<Decision, "more"> =>
+const isDecision = (decision: string): decision is Exclude<Decision, "more"> =>
   decision === "pass" || decision === "swallow" || decision === "collect" || decision === "opaque"
 
-export const make = (options: {
+interface Options {
   /** The least size that a frame can have. */
   readonly leastBytes: number
   /** Sees the content of a frame as far as it is there; `size` is how long it will be. */
@@ -30,81 +30,84 @@ export const make = (options: {
   readonly onBytes: (bytes: Buffer, midFrame: boolean) => void
   /** A collected frame, its four bytes of size among it. */
   readonly onFrame: (frame: Buffer) => void
-}): Scanner => {
-  let state: "head" | "pass" | "swallow" | "collect" | "opaque" = "head"
-  let kept: Buffer | null = null
-  let parts: Array<Buffer> = []
-  let leftBytes = 0
+}
 
-  const begin = (bytes: Buffer, at: number): string | Decision => {
-    const available = bytes.length - at
-    if (available < 4) return "more"
-    const size = bytes.readInt32BE(at)
-    if (size < options.leastBytes || size > frameBytesMax) return `a frame of ${size} bytes`
-    const end = Math.min(bytes.length, at + 4 + size)
-    const decision = options.decide(bytes.subarray(at + 4, end), size)
-    if (decision === "more") {
-      return end === at + 4 + size || available > headBytesMax
-        ? "a frame whose header does not end"
-        : decision
+interface State extends Options {
+  /** What is done to the frame at hand; `head` while its start is awaited. */
+  mode: "head" | Exclude<Decision, "more">
+  kept: Buffer | null
+  parts: Array<Buffer>
+  leftBytes: number
+}
+
+export const make = (options: Options): Scanner => {
+  const state: State = { ...options, mode: "head", kept: null, parts: [], leftBytes: 0 }
+  return {
+    push: (chunk) => push(state, chunk),
+    becomeOpaque: () => {
+      for (const part of state.parts) state.onBytes(part, true)
+      state.parts = []
+      state.mode = "opaque"
     }
-    leftBytes = size + 4
-    return decision
   }
+}
 
-  const push = (chunk: Buffer): string | null => {
-    const bytes = kept === null ? chunk : Buffer.concat([kept, chunk])
-    kept = null
-    let at = 0
-    let runStart = -1
-    const endRun = (end: number, midFrame: boolean): void => {
-      if (runStart >= 0) options.onBytes(bytes.subarray(runStart, end), midFrame)
-      runStart = -1
-    }
-    while (at < bytes.length) {
-      if (state === "opaque") {
-        endRun(at, false)
-        options.onBytes(bytes.subarray(at), true)
+const push = (state: State, chunk: Buffer): string | null => {
+  const bytes = state.kept === null ? chunk : Buffer.concat([state.kept, chunk])
+  state.kept = null
+  let at = 0
+  // Where the bytes begin that pass and have not been handed on.
+  let start = 0
+  const handOn = (end: number, midFrame: boolean): void => {
+    if (end > start) state.onBytes(bytes.subarray(start, end), midFrame)
+  }
+  while (at < bytes.length) {
+    if (state.mode === "head") {
+      const decision = begin(state, bytes, at)
+      if (!isDecision(decision)) {
+        handOn(at, false)
+        if (decision !== "more") return decision
+        state.kept = bytes.subarray(at)
         return null
       }
-      if (state === "head") {
-        const decision = begin(bytes, at)
-        if (decision === "more") {
-          endRun(at, false)
-          kept = bytes.subarray(at)
-          return null
-        }
-        if (!isState(decision)) {
-          endRun(at, false)
-          return decision
-        }
-        state = decision
-        if (decision === "opaque") continue
-        if (decision !== "pass") endRun(at, false)
-        else if (runStart < 0) runStart = at
-      } else if (state === "pass" && runStart < 0) {
-        runStart = at
-      }
-      const count = Math.min(leftBytes, bytes.length - at)
-      if (state === "collect") parts.push(bytes.subarray(at, at + count))
-      at += count
-      leftBytes -= count
-      if (leftBytes > 0) break
-      const wasCollected = state === "collect"
-      state = "head"
-      if (!wasCollected) continue
-      const frame = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
-      parts = []
-      options.onFrame(frame)
+      state.mode = decision
+      if (decision === "swallow" || decision === "collect") handOn(at, false)
     }
-    endRun(at, leftBytes > 0 && state === "pass")
-    return null
+    if (state.mode === "opaque") break
+    const isPassing = state.mode === "pass"
+    at = advance(state, bytes, at)
+    if (!isPassing) start = at
   }
+  handOn(bytes.length, state.mode === "pass" || state.mode === "opaque")
+  return null
+}
 
-  return {
-    push,
-    becomeOpaque: () => {
-      state = "opaque"
-    }
+/** Takes what there is of the frame at hand, and returns where the next bytes are. */
+const advance = (state: State, bytes: Buffer, at: number): number => {
+  const end = Math.min(at + state.leftBytes, bytes.length)
+  const isCollected = state.mode === "collect"
+  if (isCollected) state.parts.push(bytes.subarray(at, end))
+  state.leftBytes -= end - at
+  if (state.leftBytes > 0) return end
+  state.mode = "head"
+  if (!isCollected) return end
+  const { parts } = state
+  state.parts = []
+  state.onFrame(parts.length === 1 ? parts[0]! : Buffer.concat(parts))
+  return end
+}
+
+/** Decides about the frame that starts here; any other text is what is wrong with it. */
+const begin = (state: State, bytes: Buffer, at: number): string | Decision => {
+  const available = bytes.length - at
+  if (available < 4) return "more"
+  const size = bytes.readInt32BE(at)
+  if (size < state.leastBytes || size > frameBytesMax) return `a frame of ${size} bytes`
+  const end = Math.min(bytes.length, at + 4 + size)
+  const decision = state.decide(bytes.subarray(at + 4, end), size)
+  if (decision === "more" && (end === at + 4 + size || available > headBytesMax)) {
+    return "a frame whose header does not end"
   }
+  state.leftBytes = size + 4
+  return decision
 }

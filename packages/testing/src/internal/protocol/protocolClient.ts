@@ -33,15 +33,22 @@ export interface Options {
 
 type Resume = (content: Result.Result<Buffer, ProtocolError>) => void
 
-/**
- * Opens a connection that lives as long as the scope.
- */
+interface State {
+  readonly socket: Socket
+  readonly clientId: string
+  readonly timeout: Duration.Duration
+  readonly failure: (problem: string) => ProtocolError
+  readonly waiting: Map<number, Resume>
+  closed: ProtocolError | null
+  nextCorrelationId: number
+}
+
+/** Opens a connection that lives as long as the scope. */
 export const connect = Effect.fnUntraced(function*(
   host: string,
   port: number,
   options: Options = {}
 ): Effect.fn.Return<ProtocolClient, ProtocolError, Scope.Scope> {
-  const clientId = options.clientId ?? "kafka-once-protocol"
   const timeout = Duration.fromInputUnsafe(options.requestTimeout ?? "10 seconds")
   const failure = (problem: string) =>
     new ProtocolError({
@@ -58,62 +65,74 @@ export const connect = Effect.fnUntraced(function*(
       orElse: () => Effect.fail(failure("no connection in time"))
     })
   )
-  const waiting = new Map<number, Resume>()
-  const state: { closed: ProtocolError | null; correlationId: number } = {
+  const state: State = {
+    socket,
+    clientId: options.clientId ?? "kafka-once-protocol",
+    timeout,
+    failure,
+    waiting: new Map(),
     closed: null,
-    correlationId: 0
+    nextCorrelationId: 0
   }
-  const close = (problem: string) => {
-    state.closed ??= failure(problem)
-    for (const resume of waiting.values()) resume(Result.fail(state.closed))
-    waiting.clear()
-    socket.destroy()
-  }
-  const split = FrameSplitter.make((content) => {
-    const correlationId = content.readInt32BE(0)
-    waiting.get(correlationId)?.(Result.succeed(content))
-    waiting.delete(correlationId)
-  })
-  socket.on("data", (chunk) => {
-    const problem = split(chunk)
-    if (problem !== null) close(problem)
-  })
-  socket.on("error", (error) => close(error.message))
-  socket.on("close", () => close("the connection was closed"))
-
-  const request = Effect.fnUntraced(function*<Name extends ApiName>(
-    api: Name,
-    version: number,
-    body: RequestBody<Name>
-  ) {
-    const correlationId = state.correlationId++
-    const bytes = yield* Effect.fromResult(
-      Frame.encodeRequest(api, { apiVersion: version, correlationId, clientId }, body)
-    )
-    const content = yield* Effect.callback<Buffer, ProtocolError>((resume) => {
-      if (state.closed !== null) return resume(Effect.fail(state.closed))
-      waiting.set(correlationId, (result) => resume(Effect.fromResult(result)))
-      socket.write(bytes)
-      return Effect.sync(() => {
-        waiting.delete(correlationId)
-      })
-    }).pipe(
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => Effect.fail(failure(`no answer to ${api} in time`))
-      })
-    )
-    const response = yield* Effect.fromResult(Frame.decodeResponse(api, version, content))
-    return response.body as ResponseBody<Name>
-  })
-
+  listen(state)
   return {
-    request,
+    request: (api, version, body) => request(state, api, version, body),
     sendRaw: (bytes) =>
       Effect.sync(() => {
         socket.write(bytes)
       })
   }
+})
+
+const listen = (state: State): void => {
+  const { socket, waiting } = state
+  const split = FrameSplitter.make((content) => {
+    const correlationId = content.readInt32BE(0)
+    const resume = waiting.get(correlationId)
+    waiting.delete(correlationId)
+    resume?.(Result.succeed(content))
+  })
+  socket.on("data", (chunk) => {
+    const problem = split(chunk)
+    if (problem !== null) close(state, problem)
+  })
+  socket.on("error", (error) => close(state, error.message))
+  socket.on("close", () => close(state, "the connection was closed"))
+}
+
+const close = (state: State, problem: string): void => {
+  state.closed ??= state.failure(problem)
+  for (const resume of state.waiting.values()) resume(Result.fail(state.closed))
+  state.waiting.clear()
+  state.socket.destroy()
+}
+
+const request = Effect.fnUntraced(function*<Name extends ApiName>(
+  state: State,
+  api: Name,
+  version: number,
+  body: RequestBody<Name>
+) {
+  const { clientId, failure, timeout, waiting } = state
+  const correlationId = state.nextCorrelationId++
+  const bytes = yield* Effect.fromResult(
+    Frame.encodeRequest(api, { apiVersion: version, correlationId, clientId }, body)
+  )
+  const content = yield* Effect.callback<Buffer, ProtocolError>((resume) => {
+    if (state.closed !== null) return resume(Effect.fail(state.closed))
+    waiting.set(correlationId, (result) => resume(Effect.fromResult(result)))
+    state.socket.write(bytes)
+    return Effect.sync(() => {
+      waiting.delete(correlationId)
+    })
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () => Effect.fail(failure(`no answer to ${api} in time`))
+    })
+  )
+  const response = yield* Effect.fromResult(Frame.decodeResponse(api, version, content))
+  return response.body as ResponseBody<Name>
 })
 
 const openSocket = (host: string, port: number, failure: (problem: string) => ProtocolError) =>

@@ -1,0 +1,157 @@
+/** All connections of a proxy, and what is done to all of them at once. */
+import * as Effect from "effect/Effect"
+import type { Socket } from "node:net"
+import * as Connection from "./faultProxyConnection.ts"
+import type { Target } from "./faultProxyTarget.ts"
+
+export interface Connections {
+  readonly open: Effect.Effect<ReadonlyMap<string, number>>
+  readonly opened: Effect.Effect<number>
+  readonly malformed: Effect.Effect<ReadonlyArray<string>>
+  readonly awaitOpen: (count: number, clientId?: string) => Effect.Effect<void>
+}
+
+export interface Network {
+  readonly connections: Connections
+  readonly accept: (client: Socket) => void
+  readonly setTarget: (target: Target) => void
+  readonly refuse: () => void
+  readonly blackhole: (direction: "both" | Connection.Direction) => void
+  readonly heal: () => void
+  readonly resetAll: () => number
+}
+
+interface State {
+  readonly shared: Connection.Shared
+  /** Connections whose client is there, by what it calls itself. */
+  readonly clients: Map<number, string>
+  /** A connection whose client has gone lives on as long as a request of it is held. */
+  readonly live: Map<number, Connection.Connection>
+  readonly waiters: Set<() => void>
+  readonly malformed: Array<string>
+  readonly blocked: Set<Connection.Direction>
+  openers: Array<() => void>
+  target: Target | undefined
+  refusing: boolean
+  opened: number
+}
+
+/** More than anybody reads. */
+const malformedMax = 1000
+
+export const make = (shared: Connection.Shared): Network => {
+  const state: State = {
+    shared,
+    clients: new Map(),
+    live: new Map(),
+    waiters: new Set(),
+    malformed: [],
+    blocked: new Set(),
+    openers: [],
+    target: undefined,
+    refusing: false,
+    opened: 0
+  }
+  return {
+    connections: makeConnections(state),
+    accept: (client) => accept(state, client),
+    setTarget: (target) => {
+      state.target = target
+    },
+    refuse: () => {
+      state.refusing = true
+    },
+    blackhole: (direction) => {
+      if (direction !== "both") return block(state, direction)
+      block(state, "requests")
+      block(state, "responses")
+    },
+    heal: () => {
+      state.refusing = false
+      state.blocked.clear()
+      const ready = state.openers
+      state.openers = []
+      for (const open of ready) open()
+    },
+    resetAll: () => {
+      const all = [...state.live.values()]
+      for (const connection of all) connection.reset()
+      return all.length
+    }
+  }
+}
+
+const block = ({ blocked, live, openers }: State, direction: Connection.Direction): void => {
+  if (blocked.has(direction)) return
+  blocked.add(direction)
+  for (const connection of live.values()) openers.push(connection.block(direction))
+}
+
+const accept = (state: State, client: Socket): void => {
+  const { blocked, clients, live, malformed, openers, shared, target } = state
+  if (state.refusing || target === undefined) {
+    client.on("error", () => undefined)
+    client.resetAndDestroy()
+    return
+  }
+  state.opened += 1
+  const id = state.opened
+  clients.set(id, "")
+  const connection = Connection.make({
+    shared,
+    client,
+    target,
+    id,
+    onClientId: (clientId) => {
+      clients.set(id, clientId)
+      changed(state)
+    },
+    onMalformed: (problem) => {
+      if (malformed.length < malformedMax) malformed.push(problem)
+    },
+    onClientClose: () => {
+      clients.delete(id)
+      changed(state)
+    },
+    onClose: () => {
+      live.delete(id)
+    }
+  })
+  live.set(id, connection)
+  for (const direction of blocked) openers.push(connection.block(direction))
+  changed(state)
+}
+
+const changed = ({ waiters }: State): void => {
+  for (const waiter of waiters) waiter()
+}
+
+const makeConnections = (state: State): Connections => {
+  const { clients, malformed, waiters } = state
+  const count = (clientId: string | undefined): number =>
+    clientId === undefined
+      ? clients.size
+      : [...clients.values()].filter((name) => name === clientId).length
+  return {
+    open: Effect.sync(() => {
+      const counts = new Map<string, number>()
+      for (const name of clients.values()) counts.set(name, (counts.get(name) ?? 0) + 1)
+      return counts
+    }),
+    opened: Effect.sync(() => state.opened),
+    malformed: Effect.sync(() => [...malformed]),
+    awaitOpen: (wanted, clientId) =>
+      Effect.callback<void>((resume) => {
+        const look = () => {
+          if (count(clientId) !== wanted) return
+          waiters.delete(look)
+          resume(Effect.void)
+        }
+        waiters.add(look)
+        look()
+        return Effect.sync(() => {
+          waiters.delete(look)
+        })
+      })
+  }
+}
