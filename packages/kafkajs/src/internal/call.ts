@@ -1,7 +1,7 @@
 /**
  * One call of kafkajs as an Effect.
  */
-import type { DriverError } from "@kafka-once/core/KafkaDriver"
+import { DriverError, Failure } from "@kafka-once/core/KafkaDriver"
 import * as Effect from "effect/Effect"
 import { classify } from "./failure.ts"
 import type { Call, SocketGate } from "./socketGate.ts"
@@ -18,9 +18,17 @@ export const run = <A>(
   body: (call: Call) => Promise<A>
 ): Effect.Effect<A, DriverError> =>
   Effect.suspend(() => {
+    // kafkajs answers some calls without a request, such as the end of what it takes for empty.
+    if (gate.isClosed()) return Effect.fail(closed)
     const call = gate.startCall()
     return Effect.tryPromise({
       try: () => body(call),
       catch: (error) => classify(call, error, withoutSecrets)
     })
   }).pipe(Effect.onInterrupt(() => Effect.sync(gate.close)))
+
+const closed = new DriverError({
+  request: "Connect",
+  failure: Failure.NotSent(),
+  detail: "The session is closed"
+})

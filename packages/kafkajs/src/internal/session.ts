@@ -3,6 +3,7 @@
  */
 import {
   DriverError,
+  type End,
   Failure,
   type OffsetCommit,
   type ProducerIdentity,
@@ -55,11 +56,7 @@ export const open = Effect.fnUntraced(function*(
     begin: oneAtATime(begin(session)),
     send: (batches) => oneAtATime(Send.send(session, batches)),
     sendOffsets: (offsets) => oneAtATime(sendOffsets(session, offsets)),
-    end: (end) =>
-      oneAtATime(
-        withTransaction(session, "EndTxn", (transaction) =>
-          end === "commit" ? transaction.commit() : transaction.abort())
-      )
+    end: (how) => oneAtATime(end(session, how))
   }
 })
 
@@ -164,6 +161,7 @@ const initProducerIdKey = 22
 
 const begin = (session: Session): Effect.Effect<void, DriverError> =>
   Effect.suspend(() => {
+    session.gate.startTransaction()
     if (session.first !== null) {
       session.transaction = session.first
       session.first = null
@@ -179,7 +177,7 @@ const begin = (session: Session): Effect.Effect<void, DriverError> =>
 const withTransaction = <A>(
   session: Session,
   request: Request,
-  body: (transaction: Transaction) => Promise<A>
+  body: (transaction: Transaction, call: SocketGate.Call) => Promise<A>
 ): Effect.Effect<A, DriverError> =>
   Effect.suspend(() => {
     const { transaction } = session
@@ -191,8 +189,34 @@ const withTransaction = <A>(
           detail: "The session has no open transaction"
         })
       )
-      : session.run(() => body(transaction))
+      : session.run((call) => body(transaction, call))
   })
+
+/**
+ * kafkajs sends no EndTxn for a transaction in which it has seen no registration succeed. After one
+ * whose answer was lost the broker's transaction is open, and kafkajs' "done" must not be believed.
+ */
+const end = (session: Session, how: End): Effect.Effect<void, DriverError> =>
+  withTransaction(
+    session,
+    "EndTxn",
+    (transaction, call) =>
+      (how === "commit" ? transaction.commit() : transaction.abort()).then(() =>
+        call.exchanges.some(({ apiKey }) => apiKey === endTxnKey)
+      )
+  ).pipe(
+    Effect.flatMap((sent) =>
+      sent || !session.gate.mayBeRegistered() ? Effect.void : Effect.fail(
+        new DriverError({
+          request: "EndTxn",
+          failure: Failure.NotSent(),
+          detail: "kafkajs takes the transaction for empty, but it may be registered"
+        })
+      )
+    )
+  )
+
+const endTxnKey = 26
 
 const sendOffsets = (session: Session, offsets: OffsetCommit): Effect.Effect<void, DriverError> =>
   withTransaction(session, "AddOffsetsToTxn", (transaction) => {

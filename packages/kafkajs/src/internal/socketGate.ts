@@ -31,6 +31,9 @@ export interface SocketGate {
   readonly socketFactory: ISocketFactory
   /** Begins a call: what is written from now on belongs to it. */
   readonly startCall: () => Call
+  /** Whether the broker may have registered something since {@link startTransaction}. */
+  readonly mayBeRegistered: () => boolean
+  readonly startTransaction: () => void
   readonly isClosed: () => boolean
   readonly openSockets: () => number
   readonly close: () => void
@@ -38,11 +41,18 @@ export interface SocketGate {
 
 const keepAliveMillis = 60_000
 
+/** AddPartitionsToTxn and AddOffsetsToTxn, one of which comes before everything else. */
+const registers = new Set([24, 25])
+
+/** A registration acts as a whole or not at all. */
+const mayHaveActed = ({ answer }: Exchange): boolean =>
+  answer?._tag !== "Read" || Answer.firstFailure(answer.codes) === 0
+
 /** Requests that timed out may still be answered; so many of them are remembered per socket. */
 const mostUnanswered = 1_000
 
 export const make = (): SocketGate => {
-  const state: GateState = { call: newCall(), closed: false, sockets: new Set() }
+  const state: GateState = { call: newCall(), registrations: [], closed: false, sockets: new Set() }
   return {
     socketFactory: (target) => {
       if (state.closed) throw new Error("The session is closed")
@@ -51,6 +61,10 @@ export const make = (): SocketGate => {
     startCall: () => {
       state.call = newCall()
       return state.call
+    },
+    mayBeRegistered: () => state.registrations.some(mayHaveActed),
+    startTransaction: () => {
+      state.registrations = []
     },
     isClosed: () => state.closed,
     openSockets: () => state.sockets.size,
@@ -64,6 +78,8 @@ export const make = (): SocketGate => {
 
 interface GateState {
   call: Call
+  /** One registration that may have acted is enough to know of, beside the last one. */
+  registrations: ReadonlyArray<Exchange>
   closed: boolean
   readonly sockets: Set<net.Socket>
 }
@@ -155,6 +171,9 @@ const watchRequests = (
         answer: null
       }
       state.call.exchanges.push(exchange)
+      if (registers.has(exchange.apiKey)) {
+        state.registrations = [...state.registrations.filter(mayHaveActed).slice(0, 1), exchange]
+      }
       unanswered.set(chunk.readInt32BE(8), exchange)
       for (const oldest of unanswered.keys()) {
         if (unanswered.size <= mostUnanswered) break
