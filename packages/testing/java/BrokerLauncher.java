@@ -184,7 +184,8 @@ public final class BrokerLauncher {
         answer.put("error", cause.getClass().getSimpleName());
         answer.put("message", String.valueOf(cause.getMessage()));
       }
-      socket.getOutputStream().write((JSON.writeValueAsString(answer) + "\n").getBytes(StandardCharsets.UTF_8));
+      byte[] line = (JSON.writeValueAsString(answer) + "\n").getBytes(StandardCharsets.UTF_8);
+      socket.getOutputStream().write(line);
     } catch (Exception gone) {
       // The caller hung up or sent no JSON: there is nobody to tell.
     }
@@ -244,7 +245,8 @@ public final class BrokerLauncher {
   }
 
   private static void removeAcl(Admin admin, AclBinding binding) throws Exception {
-    admin.deleteAcls(List.of(binding.toFilter())).all().get(ADMIN_LIMIT_MILLIS, TimeUnit.MILLISECONDS);
+    admin.deleteAcls(List.of(binding.toFilter())).all()
+        .get(ADMIN_LIMIT_MILLIS, TimeUnit.MILLISECONDS);
     awaitVisible(() -> !isListed(admin, binding), "removal of " + binding);
   }
 

@@ -1,6 +1,7 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.io.BufferedWriter;
 import java.io.OutputStreamWriter;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
@@ -43,14 +44,14 @@ public final class CommittedRecords {
       consumer.assign(partitions);
       consumer.seekToBeginning(partitions);
       while (partitions.stream().anyMatch(one -> consumer.position(one) < ends.get(one))) {
-        if (System.nanoTime() > deadline) throw new IllegalStateException("the end was not reached in time");
+        if (System.nanoTime() > deadline) throw new IllegalStateException("not at the end in time");
         for (var record : consumer.poll(Duration.ofMillis(100))) {
           if (record.offset() >= ends.get(new TopicPartition(topic, record.partition()))) continue;
           String headers = StreamSupport.stream(record.headers().spliterator(), false)
-              .map(header -> base64(header.key().getBytes(StandardCharsets.UTF_8)) + ":" + base64(header.value()))
+              .map(header -> base64(header.key().getBytes(UTF_8)) + ":" + base64(header.value()))
               .collect(Collectors.joining(","));
-          out.write(String.join("\t", "" + record.partition(), "" + record.offset(), "" + record.timestamp(),
-              base64(record.key()), base64(record.value()), headers) + "\n");
+          out.write(record.partition() + "\t" + record.offset() + "\t" + record.timestamp() + "\t"
+              + base64(record.key()) + "\t" + base64(record.value()) + "\t" + headers + "\n");
         }
       }
       out.write("end\n");

@@ -55,9 +55,9 @@ export interface CommittedRecord {
  *
  * **Details**
  *
- * - *Shape*: `isolation` is `read_committed` by default. `classPath` is an embedded broker's; without
- *   it Kafka's jars are resolved as for one. `properties` are the Java consumer's own,
- *   such as `security.protocol`; they reach it through a pipe, not through its arguments.
+ * - *Shape*: `isolation` is `read_committed` by default. `classPath` is an embedded broker's;
+ *   without it Kafka's jars are resolved as for one. `properties` are the Java consumer's own, such
+ *   as `security.protocol`; they reach it through a pipe, not through its arguments.
  * - *Units and bounds*: `limit` bounds the whole reading; 60 s by default.
  *
  * @category models

@@ -304,6 +304,8 @@ const choosePorts = Effect.fnUntraced(function*(options: Options) {
 /**
  * What an owner asks of a launcher, wherever that was started.
  *
+ * @category operations
+ * @since 0.1.0
  * @internal
  */
 export const requests = (control: Effect.Effect<Control.Control, Failed>) => {

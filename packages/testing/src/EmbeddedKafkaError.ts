@@ -103,7 +103,8 @@ export class PortInUse extends Schema.TaggedError<PortInUse>()("PortInUse", {
     const choose = this.option === null
       ? "or start a new broker: it chooses another."
       : `choose another "${this.option}", or leave it out: then a free port is chosen.`
-    return `Port ${this.port} of 127.0.0.1 is in use by another process. Stop that process, ${choose}`
+    return `Port ${this.port} of 127.0.0.1 is in use by another process. Stop that process, ` +
+      choose
   }
 }
 

@@ -17,7 +17,8 @@ public final class WriteTransactions {
       var record = new ProducerRecord<>(topic, 0, 1_700_000_000_000L, bytes("key"), bytes("värde"));
       record.headers().add("trace", bytes("1")).add("trace", bytes("")).add("empty", null);
       producer.send(record);
-      producer.send(new ProducerRecord<>(topic, 0, 1_700_000_000_001L, (byte[]) null, (byte[]) null));
+      byte[] none = null;
+      producer.send(new ProducerRecord<>(topic, 0, 1_700_000_000_001L, none, none));
       producer.commitTransaction();
       producer.beginTransaction();
       producer.send(new ProducerRecord<>(topic, 0, null, bytes("aborted")));
