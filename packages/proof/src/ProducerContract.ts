@@ -1,0 +1,513 @@
+/**
+ * What the library promises over a driver, shown on a real broker with faults on the wire.
+ *
+ * Each title states a promise of the README. Visible records are counted by the Java client, which
+ * shares no code with any driver; a fault that never happened fails its test.
+ *
+ * @since 0.1.0
+ */
+import { assert, layer, type Vitest } from "@effect/vitest"
+import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import type { ProducerOptions } from "@kafka-once/core/ProducerOptions"
+import * as Transaction from "@kafka-once/core/Transaction"
+import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
+import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
+import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import type { FaultProxy } from "@kafka-once/testing/FaultProxy"
+import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { randomUUID } from "node:crypto"
+import * as ProxiedKafka from "./ProxiedKafka.ts"
+
+/**
+ * A driver as this contract takes it: a function of the addresses to connect to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DriverAt = (
+  addresses: ReadonlyArray<string>
+) => Layer.Layer<KafkaDriver, { readonly message: string }>
+
+type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
+
+/**
+ * Runs the contract of the library over a driver, on a broker of its own.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const suite = (name: string, driver: DriverAt): void => {
+  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `the producer, over ${name}`,
+    (it) => {
+      lostCommits(it, driver)
+      lostSends(it, driver)
+      lostAborts(it, driver)
+      refusals(it, driver)
+      owners(it, driver)
+      partitions(it, driver)
+    }
+  )
+}
+
+/**
+ * What one test works with: a topic and a transactional id of its own, and the proxy's driver.
+ */
+interface Bench {
+  readonly topic: string
+  readonly transactionalId: string
+  readonly proxy: FaultProxy
+  readonly driver: Layer.Layer<KafkaDriver, { readonly message: string }>
+  readonly options: ProducerOptions
+  /** The values that the Java client reads under read_committed. */
+  readonly visible: Effect.Effect<ReadonlyArray<string>, unknown>
+}
+
+// Short deadlines, so that what is lost is missed soon.
+const timeouts = {
+  requestTimeout: "500 millis",
+  deliveryTimeout: "2 seconds",
+  commitTimeout: "2 seconds",
+  abortTimeout: "2 seconds",
+  drainTimeout: "2 seconds",
+  resolveTimeout: "5 seconds",
+  initializeTimeout: "3 seconds"
+} as const
+
+const makeBench = (driverAt: DriverAt) =>
+  Effect.gen(function*() {
+    const kafka = yield* EmbeddedKafka.EmbeddedKafka
+    const proxy = yield* ProxiedKafka.Proxy
+    const id = randomUUID().slice(0, 8)
+    const topic = `topic-${id}`
+    const transactionalId = `id-${id}`
+    yield* kafka.createTopic(topic, { partitions: 2 })
+    const { bootstrapServers, classPath } = kafka
+    const bench: Bench = {
+      topic,
+      transactionalId,
+      proxy,
+      driver: driverAt([`${proxy.host}:${proxy.port}`]),
+      options: { transactionalId, ...timeouts },
+      visible: Effect.map(
+        CommittedRecords.read({ bootstrapServers, classPath, topic }),
+        (records) => records.map(({ value }) => value === null ? "null" : text.decode(value)).sort()
+      )
+    }
+    return bench
+  })
+
+const text = new TextDecoder()
+
+/** Runs a test on its bench, with a producer over the proxy. */
+const withProducer = <E>(
+  driverAt: DriverAt,
+  test: (
+    bench: Bench,
+    producer: TransactionalProducer.TransactionalProducer["Service"]
+  ) => Effect.Effect<void, E, KafkaDriver>
+) =>
+  Effect.gen(function*() {
+    const bench = yield* makeBench(driverAt)
+    yield* Effect.gen(function*() {
+      const producer = yield* TransactionalProducer.make(bench.options)
+      yield* test(bench, producer)
+    }).pipe(Effect.scoped, Effect.provide(bench.driver))
+  })
+
+const send = (topic: string, ...values: ReadonlyArray<string>) =>
+  Transaction.send(values.map((value) => ({ topic, partition: 0, key: "key", value })))
+
+const soon = Schedule.spaced("20 millis").pipe(Schedule.upTo({ times: 3 }))
+
+const reasonOf = <A>(exit: Exit.Exit<A, unknown>): string => {
+  const error = Exit.findErrorOption(exit)
+  if (Option.isNone(error)) return Exit.isSuccess(exit) ? "success" : "no typed failure"
+  const value = error.value
+  return typeof value === "object" && value !== null && "reason" in value
+    ? String((value.reason as { readonly _tag: string })._tag)
+    : String(value)
+}
+
+const lostCommits = (it: It, driver: DriverAt): void => {
+  it.effect("a commit whose response is lost is reported committed, once, under a schedule (P4)", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropResponse({
+            api: "EndTxn",
+            commit: true,
+            nth: 1,
+            transactionalId
+          })
+          yield* send(topic, "one").pipe(
+            producer.withTransaction({ retry: soon }),
+            proxy.withRule(lost)
+          )
+          yield* send(topic, "two").pipe(producer.withTransaction())
+          assert.deepStrictEqual(yield* visible, ["one", "two"])
+        })
+    ))
+
+  it.effect("in the scope form too, also under a plain retry of what timed out", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropResponse({
+            api: "EndTxn",
+            commit: true,
+            nth: 1,
+            transactionalId
+          })
+          const outcome = yield* Effect.scoped(Effect.gen(function*() {
+            const transaction = yield* producer.begin()
+            yield* transaction.send([{ topic, key: "key", value: "one" }])
+            return transaction.outcome
+          })).pipe(
+            Effect.retry({ while: (error) => error.reason._tag === "TimedOut", times: 3 }),
+            Effect.flatten,
+            proxy.withRule(lost)
+          )
+          assert.deepInclude(outcome, { _tag: "Committed", proof: "end marker" })
+          assert.deepStrictEqual(yield* visible, ["one"])
+        })
+    ))
+
+  it.effect("a commit that never arrived is proven aborted, and run again", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropRequest({
+            api: "EndTxn",
+            commit: true,
+            nth: 1,
+            transactionalId
+          })
+          const exit = yield* send(topic, "one").pipe(
+            producer.withTransaction(),
+            Effect.exit,
+            proxy.withRule(lost)
+          )
+          assert.strictEqual(reasonOf(exit), "CommitRefused")
+          yield* send(topic, "two").pipe(
+            producer.withTransaction({ retry: soon }),
+            proxy.withRule(lost)
+          )
+          assert.deepStrictEqual(yield* visible, ["two"])
+        })
+    ))
+
+  it.effect("a commit that arrives after its transaction was resolved decides nothing", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const match = { api: "EndTxn", commit: true, nth: 1, transactionalId } as const
+          const held = FaultProxyRule.hold(match, "late commit")
+          const exit = yield* send(topic, "one").pipe(
+            producer.withTransaction(),
+            Effect.exit,
+            proxy.withRule(held)
+          )
+          assert.strictEqual(reasonOf(exit), "CommitRefused")
+          // The next transaction is open when the old commit comes through.
+          yield* Effect.gen(function*() {
+            yield* send(topic, "two")
+            assert.strictEqual(yield* proxy.release("late commit"), 1)
+            yield* send(topic, "three")
+            return yield* Effect.fail("abort")
+          }).pipe(producer.withTransaction(), Effect.exit)
+          assert.deepStrictEqual(yield* visible, [])
+        })
+    ))
+
+  it.effect("what stays unknown is answered later, by another producer's process", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const match = { api: "EndTxn", commit: true, nth: 1, transactionalId } as const
+          const exit = yield* Effect.gen(function*() {
+            const rule = yield* proxy.inject(FaultProxyRule.dropResponse(match))
+            yield* Effect.forkScoped(Effect.andThen(rule.fired, proxy.blackhole("both")))
+            return yield* Effect.exit(send(topic, "one").pipe(producer.withTransaction()))
+          }).pipe(Effect.scoped, Effect.ensuring(proxy.heal))
+          assert.strictEqual(reasonOf(exit), "CommitOutcomeUnknown")
+          const error = Option.getOrThrow(Exit.findErrorOption(exit))
+          assert(error._tag === "KafkaError")
+          assert.deepInclude(yield* Transaction.resolve(error), { _tag: "Committed" })
+          assert.deepStrictEqual(yield* visible, ["one"])
+        })
+    ))
+}
+
+const lostSends = (it: It, driver: DriverAt): void => {
+  it.effect("a committed record is in the log, whatever was lost before it (P1)", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropResponse({ api: "Produce", transactionalId })
+          const first = yield* send(topic, "aborted").pipe(
+            producer.withTransaction(),
+            Effect.exit,
+            proxy.withRule(lost)
+          )
+          assert.strictEqual(reasonOf(first), "TimedOut")
+          yield* send(topic, "committed").pipe(producer.withTransaction())
+          assert.deepStrictEqual(yield* visible, ["committed"])
+        })
+    ))
+
+  it.effect("a send that is aborted while it is pending is never part of the next (P2)", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const swallowed = FaultProxyRule.dropRequest({
+            api: "Produce",
+            nth: [1, 2],
+            transactionalId
+          })
+          yield* Effect.gen(function*() {
+            const rule = yield* proxy.inject(swallowed)
+            yield* send(topic, "aborted").pipe(
+              Effect.raceFirst(rule.fired),
+              Effect.andThen(Effect.fail("abort")),
+              producer.withTransaction(),
+              Effect.exit
+            )
+          }).pipe(Effect.scoped)
+          yield* send(topic, "committed").pipe(producer.withTransaction())
+          assert.deepStrictEqual(yield* visible, ["committed"])
+        })
+    ))
+
+  it.effect("after the scope has closed nothing of it is on the wire (P3, I3)", () =>
+    Effect.gen(function*() {
+      const bench = yield* makeBench(driver)
+      const { topic, transactionalId, proxy } = bench
+      const match = { transactionalId }
+      yield* Effect.gen(function*() {
+        const producer = yield* TransactionalProducer.make(bench.options)
+        const rule = yield* proxy.inject(FaultProxyRule.dropRequest({ api: "Produce", ...match }))
+        yield* send(topic, "never").pipe(
+          Effect.raceFirst(rule.fired),
+          Effect.andThen(Effect.fail("abort")),
+          producer.withTransaction(),
+          Effect.exit
+        )
+      }).pipe(Effect.scoped, Effect.provide(bench.driver))
+      const before = (yield* proxy.log.entries).length
+      // A second producer's whole transaction is the time in which something late would show.
+      yield* Effect.gen(function*() {
+        const producer = yield* TransactionalProducer.make({
+          ...bench.options,
+          transactionalId: `${transactionalId}-other`
+        })
+        yield* send(topic, "other").pipe(producer.withTransaction())
+      }).pipe(Effect.scoped, Effect.provide(bench.driver))
+      const late = (yield* proxy.log.entries).slice(before).filter((entry) =>
+        entry.transactionalId === transactionalId
+      )
+      assert.deepStrictEqual(late, [])
+      assert.deepStrictEqual(yield* bench.visible, ["other"])
+    }))
+
+  it.effect("two sends to one partition whose first answer is lost are each there once (P14)", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropResponse({ api: "Produce", nth: 1, transactionalId })
+          yield* Effect.all([send(topic, "one"), send(topic, "two")], { concurrency: 2 }).pipe(
+            producer.withTransaction(),
+            proxy.withRule(lost)
+          )
+          assert.deepStrictEqual(yield* visible, ["one", "two"])
+        })
+    ))
+
+  it.effect("a batch over two partitions that is sent again is there once", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropResponse({ api: "Produce", nth: 1, transactionalId })
+          yield* Transaction.send([
+            { topic, partition: 0, value: "one" },
+            { topic, partition: 1, value: "two" }
+          ]).pipe(producer.withTransaction(), proxy.withRule(lost))
+          assert.deepStrictEqual(yield* visible, ["one", "two"])
+        })
+    ))
+}
+
+const lostAborts = (it: It, driver: DriverAt): void => {
+  it.effect("an abort whose answer is lost keeps the body's error, and leaves nothing open", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropRequest({ api: "EndTxn", commit: false, transactionalId })
+          const exit = yield* send(topic, "aborted").pipe(
+            Effect.andThen(Effect.fail("mine")),
+            producer.withTransaction(),
+            Effect.exit,
+            proxy.withRule(lost)
+          )
+          assert.strictEqual(reasonOf(exit), "mine")
+          // An open transaction would hold every later record back from the reader.
+          yield* send(topic, "committed").pipe(producer.withTransaction())
+          assert.deepStrictEqual(yield* visible, ["committed"])
+        })
+    ))
+}
+
+const refusals = (it: It, driver: DriverAt): void => {
+  it.effect.each(
+    ["NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS"] as const
+  )(
+    "a commit that is refused with %s is proven aborted, and run again",
+    (code) =>
+      withProducer(
+        driver,
+        ({ topic, proxy, transactionalId, visible }, producer) =>
+          Effect.gen(function*() {
+            const refused = FaultProxyRule.error(
+              { api: "EndTxn", commit: true, nth: 1, transactionalId },
+              code
+            )
+            yield* send(topic, "one").pipe(
+              producer.withTransaction({ retry: soon }),
+              proxy.withRule(refused)
+            )
+            assert.deepStrictEqual(yield* visible, ["one"])
+          })
+      )
+  )
+
+  it.effect.each(["CONCURRENT_TRANSACTIONS", "NOT_COORDINATOR"] as const)(
+    "a registration that is refused with %s is repeated, and nobody notices",
+    (code) =>
+      withProducer(
+        driver,
+        ({ topic, proxy, transactionalId, visible }, producer) =>
+          Effect.gen(function*() {
+            const match = { api: "AddPartitionsToTxn", nth: [1, 2], transactionalId } as const
+            yield* send(topic, "one").pipe(
+              producer.withTransaction(),
+              proxy.withRule(FaultProxyRule.error(match, code))
+            )
+            assert.deepStrictEqual(yield* visible, ["one"])
+          })
+      )
+  )
+
+  it.effect.each(["NOT_LEADER_OR_FOLLOWER", "NOT_ENOUGH_REPLICAS"] as const)(
+    "a send that is refused with %s is repeated, and nobody notices",
+    (code) =>
+      withProducer(
+        driver,
+        ({ topic, proxy, transactionalId, visible }, producer) =>
+          Effect.gen(function*() {
+            const match = { api: "Produce", nth: 1, transactionalId } as const
+            yield* send(topic, "one", "two").pipe(
+              producer.withTransaction(),
+              proxy.withRule(FaultProxyRule.error(match, code))
+            )
+            assert.deepStrictEqual(yield* visible, ["one", "two"])
+          })
+      )
+  )
+
+  it.effect("a code that nobody knows on a commit is resolved, never taken for an abort (I7)", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const unknown = FaultProxyRule.error(
+            { api: "EndTxn", commit: true, nth: 1, transactionalId },
+            -1
+          )
+          const exit = yield* send(topic, "one").pipe(
+            producer.withTransaction(),
+            Effect.exit,
+            proxy.withRule(unknown)
+          )
+          assert.strictEqual(reasonOf(exit), "CommitRefused")
+          assert.deepStrictEqual(yield* visible, [])
+        })
+    ))
+}
+
+const owners = (it: It, driver: DriverAt): void => {
+  it.effect("the older of two instances is fenced at once, and stays so", () =>
+    withProducer(driver, ({ topic, options, visible }, older) =>
+      Effect.gen(function*() {
+        const newer = yield* TransactionalProducer.make(options)
+        yield* send(topic, "newer").pipe(newer.withTransaction())
+        const pay = send(topic, "older").pipe(older.withTransaction({ retry: soon }))
+        assert.strictEqual(reasonOf(yield* Effect.exit(pay)), "ProducerFenced")
+        assert.strictEqual(reasonOf(yield* Effect.exit(pay)), "ProducerFenced")
+        yield* send(topic, "newer still").pipe(newer.withTransaction())
+        assert.deepStrictEqual(yield* visible, ["newer", "newer still"])
+      }).pipe(Effect.scoped)))
+
+  it.effect("a transaction that the broker has timed out is no fence, and can be run again", () =>
+    withProducer(driver, ({ topic, transactionalId, visible }, _) =>
+      Effect.gen(function*() {
+        // The body may take 1 s; the broker ends the transaction after 3 s.
+        const producer = yield* TransactionalProducer.make({
+          ...timeouts,
+          transactionalId,
+          transactionTimeout: "3 seconds"
+        })
+        const exit = yield* Effect.scoped(Effect.gen(function*() {
+          const transaction = yield* producer.begin()
+          yield* transaction.send([{ topic, value: "too late" }])
+          yield* Effect.sleep("4 seconds") // the fault itself: a body that takes too long
+          yield* transaction.send([{ topic, value: "too late, too" }])
+        })).pipe(Effect.exit)
+        assert.strictEqual(reasonOf(exit), "TransactionTimedOut")
+        yield* send(topic, "again").pipe(producer.withTransaction())
+        assert.deepStrictEqual(yield* visible, ["again"])
+      }).pipe(Effect.scoped)))
+}
+
+const partitions = (it: It, driver: DriverAt): void => {
+  it.effect.each(["both", "requests", "responses"] as const)(
+    "a network that loses %s gives bounded errors, then fails fast, then goes on by itself",
+    (direction) =>
+      withProducer(driver, ({ topic, proxy, visible }, producer) =>
+        Effect.gen(function*() {
+          const pay = (value: string) => send(topic, value).pipe(producer.withTransaction())
+          yield* pay("before")
+          yield* Effect.gen(function*() {
+            yield* proxy.blackhole(direction)
+            const startedAt = performance.now()
+            const first = yield* Effect.exit(pay("cut off"))
+            assert.strictEqual(reasonOf(first), "TimedOut")
+            assert.isBelow(performance.now() - startedAt, 15_000)
+            const fastFrom = performance.now()
+            assert.strictEqual(reasonOf(yield* Effect.exit(pay("at once"))), "Unreachable")
+            assert.isBelow(performance.now() - fastFrom, 100)
+            assert.isFalse((yield* producer.status).ready)
+          }).pipe(Effect.ensuring(proxy.heal))
+          yield* producer.status.pipe(
+            Effect.repeat({ until: ({ ready }) => ready, schedule: Schedule.spaced("50 millis") }),
+            Effect.timeout("10 seconds")
+          )
+          yield* pay("after")
+          assert.deepStrictEqual(yield* visible, ["after", "before"])
+        }))
+  )
+}
