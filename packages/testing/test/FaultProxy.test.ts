@@ -1,4 +1,5 @@
 import { assert, layer } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -18,7 +19,7 @@ import {
 } from "./FaultProxyRig.ts"
 
 /** A transaction with one record in a topic of its own, ready to be ended. */
-const open = Effect.fnUntraced(function*(name: string, requestTimeoutMillis = 1000) {
+const open = Effect.fnUntraced(function*(name: string, requestTimeoutMillis = 10_000) {
   yield* createTopic(name)
   const client = yield* producer({ clientId: name, requestTimeoutMillis })
   const transaction = yield* begin(client)
@@ -26,11 +27,14 @@ const open = Effect.fnUntraced(function*(name: string, requestTimeoutMillis = 10
   return { client, transaction }
 })
 
-const wire = Effect.fnUntraced(function*(clientId: string) {
+const wire = Effect.fnUntraced(function*(
+  clientId: string,
+  requestTimeout: Duration.Input = "10 seconds"
+) {
   const { proxy } = yield* Rig
   return yield* ProtocolClient.connect(proxy.host, proxy.port, {
     clientId,
-    requestTimeout: "1 second"
+    requestTimeout
   })
 })
 
@@ -67,7 +71,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("dropRequest: the broker never sees the commit, and the client times out", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const { transaction } = yield* open("drop-request")
+      const { transaction } = yield* open("drop-request", 500)
       const rule = FaultProxyRule.dropRequest({ api: "EndTxn", transactionalId: "drop-request" })
       const error = yield* Effect.flip(commit(transaction)).pipe(proxy.withRule(rule))
       assert.include(error.message, "timed out")
@@ -77,7 +81,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("dropResponse: the commit is done, and the client is told a timeout", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const { transaction } = yield* open("drop-response")
+      const { transaction } = yield* open("drop-response", 500)
       const rule = yield* proxy.inject(
         FaultProxyRule.dropResponse({ api: "EndTxn", clientId: "drop-response", commit: true })
       )
@@ -217,10 +221,29 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
       assert.deepStrictEqual(yield* readValues("error-produce"), [])
     }))
 
+  it.effect("error: the proxy's own answer does not overtake those before it", () =>
+    Effect.gen(function*() {
+      const { proxy } = yield* Rig
+      yield* createTopic("error-order")
+      const client = yield* wire("error-order")
+      yield* proxy.inject(
+        FaultProxyRule.error({ api: "ListGroups", clientId: "error-order" }, "NOT_COORDINATOR")
+      )
+      const topics = [{ topic: "error-order", partitions: [{ fetchOffset: 0n }] }]
+      yield* Effect.all([
+        client.request("Fetch", 11, { maxWaitMs: 200, minBytes: 1, maxBytes: 1000, topics }),
+        client.request("ListGroups", 3, {})
+      ], { concurrency: 2 })
+      const entries = yield* proxy.log.entries
+      const [fetch, list] = entries.filter(({ clientId }) => clientId === "error-order")
+      assert.isAtLeast(list!.answer!.timeMillis, fetch!.answer!.timeMillis)
+      assert.isAtLeast(list!.answer!.timeMillis - list!.timeMillis, 190)
+    }))
+
   it.effect("mute: this answer and all later ones of the connection vanish", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const muted = yield* wire("mute")
+      const muted = yield* wire("mute", "500 millis")
       yield* proxy.inject(FaultProxyRule.mute({ api: "ListGroups", clientId: "mute", nth: 1 }))
       const before = yield* muted.request("Metadata", 9, { topics: [] })
       const errors = yield* Effect.all([
@@ -341,7 +364,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("realistic: after a lost answer every later one of the connection is lost", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const client = yield* wire("realistic-drop")
+      const client = yield* wire("realistic-drop", "500 millis")
       yield* proxy.inject({
         ...FaultProxyRule.dropResponse({ api: "Metadata", clientId: "realistic-drop", nth: 1 }),
         mode: "realistic"
@@ -356,7 +379,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("surgical: after a lost answer the next one of the connection arrives", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const client = yield* wire("surgical-drop")
+      const client = yield* wire("surgical-drop", "500 millis")
       yield* proxy.inject(
         FaultProxyRule.dropResponse({ api: "Metadata", clientId: "surgical-drop", nth: 1 })
       )
@@ -417,12 +440,14 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
       Effect.gen(function*() {
         const { proxy } = yield* Rig
         const clientId = `blackhole-${direction}`
-        const client = yield* wire(clientId)
+        const client = yield* wire(clientId, "500 millis")
         yield* client.request("ListGroups", 3, {})
         yield* proxy.blackhole(direction)
-        const lost = yield* Effect.flip(client.request("ListGroups", 3, {}))
-        const fresh = yield* wire(clientId)
-        const silent = yield* Effect.flip(fresh.request("ListGroups", 3, {}))
+        const fresh = yield* wire(clientId, "500 millis")
+        const [lost, silent] = yield* Effect.all([
+          Effect.flip(client.request("ListGroups", 3, {})),
+          Effect.flip(fresh.request("ListGroups", 3, {}))
+        ], { concurrency: 2 })
         assert.include(lost.message, "no answer")
         assert.include(silent.message, "no answer")
         const entries = yield* proxy.log.entries
@@ -474,7 +499,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
     Effect.gen(function*() {
       const { proxy } = yield* Rig
       yield* createTopic("acks")
-      const client = yield* wire("acks")
+      const client = yield* wire("acks", "500 millis")
       const source = yield* open("acks-source")
       yield* commit(source.transaction)
       const first = yield* proxy.log.awaitFrame({ api: "Produce", clientId: "acks-source" })

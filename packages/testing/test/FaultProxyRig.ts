@@ -44,7 +44,7 @@ export const producer = Effect.fnUntraced(function*(options: ClientOptions) {
   const kafka = new Kafka({
     clientId: options.clientId,
     brokers: [`${proxy.host}:${proxy.port}`],
-    requestTimeout: options.requestTimeoutMillis ?? 1000,
+    requestTimeout: options.requestTimeoutMillis ?? 10_000,
     enforceRequestTimeout: true,
     retry: { retries: options.retries ?? 0, initialRetryTime: 50 },
     logLevel: logLevel.NOTHING

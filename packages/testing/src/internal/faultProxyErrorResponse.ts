@@ -46,11 +46,18 @@ const lookUp = (source: Struct, name: string): unknown => {
   return undefined
 }
 
+const isInVersion = (field: FieldSchema, version: number): boolean =>
+  version >= (field.from ?? 0) && version <= (field.to ?? Infinity)
+
 /** A list of plain keys in the request: each is put where the response has its first such field. */
-const asStruct = (element: unknown, fields: ReadonlyArray<FieldSchema>): Struct => {
+const asStruct = (
+  element: unknown,
+  fields: ReadonlyArray<FieldSchema>,
+  version: number
+): Struct => {
   if (typeof element === "object" && element !== null) return element as Struct
   const key = fields.find((field) =>
-    field.array !== true && !isErrorCode(field) &&
+    field.array !== true && field.name !== "errorMessage" && isInVersion(field, version) &&
     (typeof element === "string"
       ? field.type === "string" || field.type === "uuid"
       : field.type === "int32")
@@ -71,8 +78,7 @@ const makeStruct = (
 ): Struct => {
   const struct: Record<string, unknown> = {}
   for (const field of fields) {
-    if (field.tag !== undefined || version < (field.from ?? 0)) continue
-    if (version > (field.to ?? Infinity)) continue
+    if (field.tag !== undefined || !isInVersion(field, version)) continue
     if (isErrorCode(field)) {
       struct[field.name] = code
       continue
@@ -80,7 +86,7 @@ const makeStruct = (
     const value = lookUp(source, field.name)
     if (field.array === true && field.type === "struct") {
       struct[field.name] = (Array.isArray(value) ? value : []).map((element: unknown) =>
-        makeStruct(field.fields!, version, asStruct(element, field.fields!), code)
+        makeStruct(field.fields!, version, asStruct(element, field.fields!, version), code)
       )
     } else if (field.array !== true && fits(field, value)) {
       struct[field.name] = value
