@@ -1,7 +1,9 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { dirname } from "node:path"
 import * as EmbeddedKafka from "../src/EmbeddedKafka.ts"
@@ -111,6 +113,18 @@ describe("the life of a broker", () => {
       assert.include(silent.message, "no answer")
       yield* kafka.resume
       assert.strictEqual((yield* request).coordinators?.length, 1)
+    }))
+
+  it.live("one that crashed by itself can be started again", () =>
+    Effect.gen(function*() {
+      const kafka = yield* EmbeddedKafka.make()
+      const [address = ""] = kafka.bootstrapServers
+      const found = execFileSync("pgrep", ["-f", dirname(kafka.logFile)], { encoding: "utf8" })
+      process.kill(Number(found), "SIGKILL")
+      // Until this process has been told of the end, there is nothing to start.
+      yield* Effect.andThen(kafka.start, findTransactionCoordinator(address)).pipe(
+        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo({ times: 100 })))
+      )
     }))
 
   it.effect("when the scope closes the process is gone and the directory removed", () =>

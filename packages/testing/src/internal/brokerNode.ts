@@ -67,7 +67,9 @@ export const make = Effect.fnUntraced(
       }).pipe(Effect.uninterruptible, withLiveClock)
 
     const launch = Effect.gen(function*() {
-      if ((yield* Ref.get(state))._tag !== "Stopped") {
+      const current = yield* Ref.get(state)
+      // One that crashed by itself, or that a test killed by its id, is no reason to do nothing.
+      if (current._tag !== "Stopped" && !(yield* current.process.isGone)) {
         return
       }
       // Started and remembered in one step: from here on the scope's end finds it.

@@ -34,6 +34,7 @@ export interface BrokerProcess {
   /** The control port, or how the process ended before it was ready. */
   readonly ready: Effect.Effect<number, Exited>
   readonly exited: Effect.Effect<Exited>
+  readonly isGone: Effect.Effect<boolean>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
 }
 
@@ -110,6 +111,7 @@ const spawnUnsafe = (launch: Launch): BrokerProcess => {
     logStart,
     ready: Deferred.await(ready),
     exited: Deferred.await(exited),
+    isGone: Deferred.isDone(exited),
     signal: (signal) => Effect.sync(() => child.kill(signal))
   }
 }
