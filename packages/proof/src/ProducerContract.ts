@@ -463,7 +463,7 @@ const owners = (it: It, driver: DriverAt): void => {
       }).pipe(Effect.scoped)))
 
   it.effect("a transaction that the broker has timed out is no fence, and can be run again", () =>
-    withProducer(driver, ({ topic, transactionalId, visible }, _) =>
+    withProducer(driver, ({ topic, transactionalId, visible }) =>
       Effect.gen(function*() {
         // The body may take 1 s; the broker ends the transaction after 3 s.
         const producer = yield* TransactionalProducer.make({
