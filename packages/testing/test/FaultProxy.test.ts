@@ -71,7 +71,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("dropRequest: the broker never sees the commit, and the client times out", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const { transaction } = yield* open("drop-request", 500)
+      const { transaction } = yield* open("drop-request", 1000)
       const rule = FaultProxyRule.dropRequest({ api: "EndTxn", transactionalId: "drop-request" })
       const error = yield* Effect.flip(commit(transaction)).pipe(proxy.withRule(rule))
       assert.include(error.message, "timed out")
@@ -81,7 +81,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("dropResponse: the commit is done, and the client is told a timeout", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const { transaction } = yield* open("drop-response", 500)
+      const { transaction } = yield* open("drop-response", 1000)
       const rule = yield* proxy.inject(
         FaultProxyRule.dropResponse({ api: "EndTxn", clientId: "drop-response", commit: true })
       )
@@ -139,10 +139,10 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
   it.effect("delay: a response that comes after the client's timeout is a timeout", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig
-      const { transaction } = yield* open("delay-response", 300)
+      const { transaction } = yield* open("delay-response", 1000)
       const rule = FaultProxyRule.delay(
         { api: "EndTxn", clientId: "delay-response", phase: "response" },
-        "1 second"
+        "2 seconds"
       )
       const error = yield* Effect.flip(commit(transaction)).pipe(proxy.withRule(rule))
       assert.include(error.message, "timed out")
@@ -153,7 +153,7 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
     Effect.gen(function*() {
       const { proxy } = yield* Rig
       yield* Effect.scoped(Effect.gen(function*() {
-        const { client, transaction } = yield* open("hold", 300)
+        const { client, transaction } = yield* open("hold", 1000)
         const rule = yield* proxy.inject(
           FaultProxyRule.hold({ api: "EndTxn", clientId: "hold", commit: true, nth: 1 }, "late")
         )
