@@ -1,0 +1,57 @@
+/**
+ * The benchmark: the library beside the raw client in one run, and its core alone. Run it with
+ * `npm run bench`.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import { writeFile } from "node:fs/promises"
+import { type Arguments, parse } from "./Arguments.ts"
+import * as BrokerWorks from "./BrokerWorks.ts"
+import * as CoreProcess from "./CoreProcess.ts"
+import type { Line } from "./Figure.ts"
+import * as Machine from "./Machine.ts"
+import * as Report from "./Report.ts"
+
+const onBroker = ({ length, works }: Arguments) =>
+  Effect.scoped(Effect.gen(function*() {
+    const kafka = yield* EmbeddedKafka.make()
+    yield* Console.log(Machine.versions(kafka.version))
+    const single = works.includes("single") ? yield* BrokerWorks.single(kafka, length) : []
+    const batch = works.includes("batch") ? yield* BrokerWorks.batch(kafka, length) : []
+    return [...single, ...batch]
+  }))
+
+const measure = (options: Arguments) =>
+  Effect.gen(function*() {
+    const needsBroker = options.works.some((work) => work !== "core")
+    yield* Console.log(Machine.describe())
+    if (!needsBroker) yield* Console.log(Machine.versions(null))
+    const broker: ReadonlyArray<Line> = needsBroker ? yield* onBroker(options) : []
+    // The broker is gone by now and takes nothing from the core's figures.
+    const core = options.works.includes("core") ? yield* CoreProcess.run(options.length) : []
+    return [...broker, ...core]
+  })
+
+const main = (options: Arguments) =>
+  Effect.gen(function*() {
+    const lines = yield* measure(options)
+    yield* Console.log(Report.render(lines))
+    const { json } = options
+    if (json === null) return
+    const figures = lines.map(({ figure }) => figure)
+    yield* Effect.tryPromise({
+      try: () => writeFile(json, `${JSON.stringify(figures, null, 2)}\n`),
+      catch: (cause) => new Error(`--json: ${String(cause)}`)
+    })
+  })
+
+const parsed = parse(process.argv.slice(2))
+if (parsed._tag === "Exit") {
+  const stream = parsed.code === 0 ? process.stdout : process.stderr
+  stream.write(`${parsed.text}\n`)
+  process.exitCode = parsed.code
+} else {
+  NodeRuntime.runMain(main(parsed.arguments))
+}
