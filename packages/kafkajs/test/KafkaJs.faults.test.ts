@@ -22,7 +22,7 @@ const driver = Layer.unwrap(
     ({ host, port }) => KafkaJs.layer({ brokers: [`${host}:${port}`], metadataMaxAge: "1 milli" })
   )
 )
-const requestTimeoutMillis = 400
+const requestTimeoutMillis = 800
 
 /** A topic and a session of its own, in a transaction. */
 const begun = Effect.fnUntraced(function*(topic: string, partitions = 1) {

@@ -317,6 +317,8 @@ const evidence = (it: It): void => {
       const embedded = yield* EmbeddedKafka.EmbeddedKafka
       yield* embedded.createTopic("gone")
       const kafka = yield* KafkaDriver
+      const { session } = yield* Steps.open("gone")
+      yield* Steps.transact(session, [Steps.batch("gone", 0, "a")], "commit")
       const marker = kafka.endMarker({ topic: "gone", partition: 0 }, 1_000n, 1n)
       assert.strictEqual(yield* marker, "gone")
     }))

@@ -149,7 +149,7 @@ const sendGroup = (
       compression: CompressionTypes.None,
       topicMessages: Array.from(
         groupBy(group, ({ topic }) => topic),
-        ([topic, ofTopic]) => ({ topic, messages: ofTopic.flatMap(messagesOf) })
+        ([topic, ofTopic]) => ({ topic, messages: groupedMessages(ofTopic) })
       )
     })
   }).pipe(
@@ -208,17 +208,33 @@ const appendedOf = ({ baseOffset, logAppendTime }: RecordMetadata): Appended => 
   logAppendTime: BigInt(logAppendTime ?? -1)
 })
 
+/**
+ * The messages of a topic, already grouped.
+ *
+ * kafkajs groups them itself with one `reduce`, copying a growing array for each message: 34 of the
+ * 48 ms that it takes to write 5,000 records. This array's `reduce` gives the same groups at once.
+ */
+const groupedMessages = (batches: ReadonlyArray<PartitionBatch>): Array<Message> => {
+  const groups = Object.fromEntries(
+    batches.map((batch) => [batch.partition, messagesOf(batch)])
+  )
+  return Object.defineProperty(Object.values(groups).flat(), "reduce", { value: () => groups })
+}
+
 const messagesOf = ({ partition, records }: PartitionBatch): Array<Message> =>
   records.map((record) => ({
     partition,
     key: bytesOf(record.key),
     value: bytesOf(record.value),
-    headers: headersOf(record),
+    ...(record.headers.length === 0 ? {} : { headers: headersOf(record) }),
     timestamp: timestampOf(record.timestamp)
   }))
 
-const bytesOf = (bytes: Uint8Array | null): Buffer | null =>
-  bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const bytesOf = (bytes: Uint8Array | null): Buffer | null => bytes === null ? null : bufferOf(bytes)
+
+/** kafkajs writes a `Buffer` as it is, and anything else as text. */
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /**
  * kafkajs sorts the timestamps of a batch as text, and writes the first and the last as its bounds;
@@ -231,10 +247,9 @@ const headersOf = ({ headers }: EncodedRecord): IHeaders => {
   // Without a prototype, a header may be called "__proto__".
   const map = Object.create(null) as Record<string, Array<Buffer>>
   for (const [name, value] of headers) {
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
     const values = map[name]
-    if (values === undefined) map[name] = [bytes]
-    else values.push(bytes)
+    if (values === undefined) map[name] = [bufferOf(value)]
+    else values.push(bufferOf(value))
   }
   return map
 }
