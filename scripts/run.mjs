@@ -96,11 +96,12 @@ const install = async () => {
   await takeLock()
   try {
     if (isInstalled()) return 0
-    // A fresh clone gets exactly the lockfile. Where packages are installed already, `npm ci` would
-    // delete what a developer has linked or is running from; `npm install` changes what differs.
-    const command = existsSync(modules) ? "install" : "ci"
-    process.stderr.write(`Installing dependencies (npm ${command}); this happens once.\n`)
-    const code = await run("npm", [command, "--no-audit", "--no-fund", "--loglevel=error"], {
+    process.stderr.write("Installing dependencies (npm install); this happens once.\n")
+    // Not `npm ci`: it deletes what a developer has linked or is running from, and it refuses a
+    // lockfile that lacks the binaries of other platforms. The versions are the lockfile's in both
+    // cases, and `--no-save` leaves the lockfile as it is.
+    const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]
+    const code = await run("npm", args, {
       cwd: root,
       env: { ...process.env, PATH: systemPath },
       stdio: ["ignore", 2, 2]
