@@ -1,6 +1,9 @@
 /**
  * A real broker in a suite of your own: `layer(EmbeddedKafka.layer())` starts one for the block, and
  * removes it when the block has run.
+ *
+ * Tests that talk to a broker use `it.live`: the clock of `it.effect` stands still until a test moves
+ * it, and with it every pause and deadline of a program, while the broker's own clock runs.
  */
 import { assert, layer } from "@effect/vitest"
 import * as Transaction from "@kafka-once/core/Transaction"
@@ -11,7 +14,7 @@ import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Effect from "effect/Effect"
 
 layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("orders", (it) => {
-  it.effect("an order is visible when its transaction has committed, and only then", () =>
+  it.live("an order is visible when its transaction has committed, and only then", () =>
     Effect.gen(function*() {
       const { bootstrapServers, classPath, createTopic } = yield* EmbeddedKafka.EmbeddedKafka
       yield* createTopic("orders")
