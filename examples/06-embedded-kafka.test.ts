@@ -2,7 +2,7 @@
  * A real broker in a suite of your own: `layer(EmbeddedKafka.layer())` starts one for the block, and
  * removes it when the block has run.
  *
- * Tests that talk to a broker use `it.live`: the clock of `it.effect` stands still until a test moves
+ * `excludeTestServices` gives the tests the live clock. The test clock stands still until a test moves
  * it, and with it every pause and deadline of a program, while the broker's own clock runs.
  */
 import { assert, layer } from "@effect/vitest"
@@ -13,8 +13,10 @@ import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Effect from "effect/Effect"
 
-layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("orders", (it) => {
-  it.live("an order is visible when its transaction has committed, and only then", () =>
+const options = { timeout: "3 minutes", excludeTestServices: true } as const
+
+layer(EmbeddedKafka.layer(), options)("orders", (it) => {
+  it.effect("an order is visible when its transaction has committed, and only then", () =>
     Effect.gen(function*() {
       const { bootstrapServers, classPath, createTopic } = yield* EmbeddedKafka.EmbeddedKafka
       yield* createTopic("orders")

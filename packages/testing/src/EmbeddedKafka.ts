@@ -9,7 +9,9 @@
  * import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
  * import * as Effect from "effect/Effect"
  *
- * layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })("orders", (it) => {
+ * const options = { timeout: "3 minutes", excludeTestServices: true } as const
+ *
+ * layer(EmbeddedKafka.layer(), options)("orders", (it) => {
  *   it.effect("has a topic", () =>
  *     Effect.gen(function*() {
  *       const kafka = yield* EmbeddedKafka.EmbeddedKafka

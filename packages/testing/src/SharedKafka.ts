@@ -9,7 +9,9 @@
  * import * as SharedKafka from "@kafka-once/testing/SharedKafka"
  * import * as Effect from "effect/Effect"
  *
- * layer(SharedKafka.layer, { timeout: "3 minutes" })("orders", (it) => {
+ * const options = { timeout: "3 minutes", excludeTestServices: true } as const
+ *
+ * layer(SharedKafka.layer, options)("orders", (it) => {
  *   it.effect("has a topic of its own", () =>
  *     Effect.gen(function*() {
  *       const kafka = yield* SharedKafka.SharedKafka
