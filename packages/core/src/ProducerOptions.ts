@@ -179,7 +179,10 @@ const misconfigured = (setting: string, value: string, problem: string) =>
 const maxTransactionalIdLength = 249
 
 const checkTransactionalId = (id: string) =>
-  id.length === 0 || id.length > maxTransactionalIdLength || /\p{Cs}/u.test(id) || id.includes("\0")
+  typeof id !== "string"
+    ? misconfigured("transactionalId", typeof id, "must be text")
+    : id.length === 0 || id.length > maxTransactionalIdLength || /\p{Cs}/u.test(id) ||
+        id.includes("\0")
     ? misconfigured(
       "transactionalId",
       JSON.stringify(id.length > 40 ? `${id.slice(0, 40)}…` : id),

@@ -32,11 +32,15 @@ export const encodeAll = (
   Effect.suspend(() => {
     const now = BigInt(Math.trunc(nowMillis))
     const encoded: Array<SizedRecord> = []
+    if (!Array.isArray(records)) {
+      const problem = "send takes an array of records"
+      return Effect.fail(new InvalidRecord({ index: 0, topic: "", problem }))
+    }
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const problem = problemOf(record)
       if (problem !== null) {
-        const topic = typeof record?.topic === "string" ? record.topic : String(record?.topic)
+        const topic = typeof record?.topic === "string" ? record.topic : ""
         return Effect.fail(new InvalidRecord({ index, topic, problem }))
       }
       encoded.push(encode(record, now, extraHeader))
@@ -118,12 +122,12 @@ const problemOfTopic = (topic: unknown): string | null =>
   typeof topic !== "string" || topic === ""
     ? "the topic's name is empty; name a topic"
     : topic === "." || topic === ".."
-    ? "the topic's name cannot be \".\" or \"..\""
+    ? 'the topic\'s name cannot be "." or ".."'
     : topic.length > 249
     ? `the topic's name has ${topic.length} characters; Kafka takes up to 249`
     : /^[a-zA-Z0-9._-]+$/.test(topic)
     ? null
-    : "the topic's name may hold only letters, digits, \".\", \"_\" and \"-\""
+    : 'the topic\'s name may hold only letters, digits, ".", "_" and "-"'
 
 const problemOfBytes = (what: string, value: unknown): string | null =>
   value === null || value === undefined || isBytes(value)
@@ -134,18 +138,18 @@ const problemOfPartition = (partition: unknown): string | null =>
   partition === undefined ||
     (Number.isInteger(partition) && Number(partition) >= 0 && Number(partition) < 2 ** 31)
     ? null
-    : `the partition must be a whole number from 0; it is ${String(partition)}`
+    : `the partition must be a whole number from 0; it is ${describe(partition)}`
 
 const problemOfTimestamp = (timestamp: unknown): string | null =>
   timestamp === undefined ||
     (typeof timestamp === "bigint" && timestamp >= 0n && timestamp <= maxInt64)
     ? null
-    : `the timestamp must be milliseconds since 1970 as a bigint; it is ${String(timestamp)}`
+    : `the timestamp must be milliseconds since 1970 as a bigint; it is ${describe(timestamp)}`
 
 const problemOfHeaders = (headers: unknown): string | null => {
   if (headers === undefined) return null
   if (typeof headers !== "object" || headers === null) {
-    return `the headers must be an array of pairs or an object; they are ${String(headers)}`
+    return `the headers must be an array of pairs or an object; they are ${describe(headers)}`
   }
   const pairs = pairsOf(headers as Headers)
   for (const pair of pairs) {
@@ -159,4 +163,10 @@ const problemOfHeaders = (headers: unknown): string | null => {
   return null
 }
 
-const describe = (value: unknown): string => value === null ? "null" : `of type ${typeof value}`
+// Of text only the type is told: it may be a record's content in the wrong place.
+const describe = (value: unknown): string =>
+  value === null
+    ? "null"
+    : typeof value === "number" || typeof value === "bigint"
+    ? String(value)
+    : `of type ${typeof value}`
