@@ -143,9 +143,9 @@ export const retry = <X = unknown>(
   Effect.withFiber((fiber) => {
     const parent = fiber.getRef(Attempt.CurrentAttempt)
     const retryWhile = options?.retryWhile ?? (() => false)
-    let attempt: Attempt.Attempt = { transactions: [], parent }
+    let attempt = Attempt.make(parent)
     const run = Effect.suspend(() => {
-      attempt = { transactions: [], parent }
+      attempt = Attempt.make(parent)
       return Effect.provideService(self, Attempt.CurrentAttempt, attempt)
     })
     return Effect.retry(run, {
@@ -160,10 +160,9 @@ const mayRunAgain = <E>(
   retryWhile: (error: E) => boolean
 ): Effect.Effect<boolean> =>
   Effect.gen(function*() {
-    const outcomes = yield* Attempt.outcomesOf(attempt)
+    const outcomes = Attempt.outcomesOf(attempt)
     if (outcomes === null || !Settlement.mayRunAgain(error, outcomes, retryWhile)) return false
-    const retried = new Set(attempt.transactions.map((transaction) => transaction.core))
-    yield* Effect.forEach(retried, (core) => Metric.update(core.metrics.retries, 1), {
+    yield* Effect.forEach(attempt.cores, (core) => Metric.update(core.metrics.retries, 1), {
       discard: true
     })
     return true

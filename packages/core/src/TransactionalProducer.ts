@@ -13,7 +13,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { begin as beginTransaction } from "./internal/beginTransaction.ts"
 import * as OpenTransaction from "./internal/openTransaction.ts"
@@ -213,12 +213,15 @@ const begin = (
   { commitWhen }: BeginOptions
 ): Effect.Effect<Transaction.Transaction["Service"], KafkaError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.scope, (scope) =>
-      Effect.flatMap(refuseNested(core), () =>
-        Effect.acquireRelease(
-          beginTransaction(core, restore, { scope, commitWhen }),
-          (transaction, exit) => settleAsFinalizer(transaction, exit)
-        )))
+    Effect.flatMap(
+      Effect.scope,
+      (scope) =>
+        Effect.flatMap(refuseNested(core), () =>
+          Effect.acquireRelease(
+            beginTransaction(core, restore, { scope, commitWhen }),
+            (transaction, exit) => settleAsFinalizer(transaction, exit)
+          ))
+    )
   ).pipe(Effect.map(toService))
 
 /**

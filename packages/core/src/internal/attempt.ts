@@ -1,17 +1,28 @@
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type { TransactionOutcome } from "../TransactionOutcome.ts"
 import type { OpenTransaction } from "./openTransaction.ts"
 
 /**
- * One run of a program that may be run again: the transactions that it has begun.
+ * One run of a program that may be run again, and what is to be known of the transactions that it
+ * has begun. It holds those that are open, and of those that have ended only the outcomes that forbid
+ * another run: a run may be a whole day of transactions.
  */
 export interface Attempt {
-  readonly transactions: Array<OpenTransaction>
+  readonly open: Set<OpenTransaction>
+  readonly cores: Set<OpenTransaction["core"]>
+  readonly outcomes: Map<string, TransactionOutcome>
   readonly parent: Attempt | null
 }
+
+/**
+ * Makes the record of a run.
+ */
+export const make = (parent: Attempt | null): Attempt => ({
+  open: new Set(),
+  cores: new Set(),
+  outcomes: new Map(),
+  parent
+})
 
 /**
  * The innermost run that the current fiber is part of.
@@ -25,21 +36,25 @@ export const CurrentAttempt = Context.Reference<Attempt | null>(
  * Notes a transaction with the current run, and with every run around it.
  */
 export const note = (attempt: Attempt | null, transaction: OpenTransaction): void => {
-  for (let at = attempt; at !== null; at = at.parent) at.transactions.push(transaction)
+  for (let at = attempt; at !== null; at = at.parent) {
+    at.open.add(transaction)
+    at.cores.add(transaction.core)
+  }
 }
 
 /**
- * The outcomes of a run's transactions, or `null` while one of them is still open.
+ * Notes how a transaction has ended; one of each kind is enough to decide by.
  */
-export const outcomesOf = (
-  attempt: Attempt
-): Effect.Effect<ReadonlyArray<TransactionOutcome> | null> =>
-  Effect.gen(function*() {
-    const outcomes: Array<TransactionOutcome> = []
-    for (const transaction of attempt.transactions) {
-      if (!Deferred.isDoneUnsafe(transaction.outcome)) return null
-      const exit = yield* Effect.exit(Deferred.await(transaction.outcome))
-      if (Exit.isSuccess(exit)) outcomes.push(exit.value)
-    }
-    return outcomes
-  })
+export const settled = (transaction: OpenTransaction, outcome: TransactionOutcome): void => {
+  const kind = outcome._tag === "Committed" ? `Committed by ${outcome.proof}` : outcome._tag
+  for (let at = transaction.attempt; at !== null; at = at.parent) {
+    at.open.delete(transaction)
+    at.outcomes.set(kind, outcome)
+  }
+}
+
+/**
+ * The outcomes of a run's transactions, one of each kind, or `null` while one of them is still open.
+ */
+export const outcomesOf = (attempt: Attempt): ReadonlyArray<TransactionOutcome> | null =>
+  attempt.open.size > 0 ? null : [...attempt.outcomes.values()]

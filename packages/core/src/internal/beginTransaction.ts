@@ -37,9 +37,11 @@ export const begin = (
     return yield* beginInTurn(core, restore, options, span).pipe(
       withStepSpan("begin", transactionalId, span, {}),
       Effect.onExit((exit) =>
-        Exit.isSuccess(exit) ? Effect.void : Clock.clockWith((clock) =>
-          Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit))
-        )
+        Exit.isSuccess(exit) ?
+          Effect.void :
+          Clock.clockWith((clock) =>
+            Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit))
+          )
       )
     )
   })
@@ -78,9 +80,10 @@ const open = (
     if (live === null) return Effect.fail(closed(core))
     transition(core, "Began")
     const clock = fiber.getRef(Clock.Clock)
-    const transaction = OpenTransaction.make({ ...options, core, live, clock })
+    const attempt = fiber.getRef(Attempt.CurrentAttempt)
+    const transaction = OpenTransaction.make({ ...options, core, live, clock, attempt })
     core.current = transaction
-    Attempt.note(fiber.getRef(Attempt.CurrentAttempt), transaction)
+    Attempt.note(attempt, transaction)
     return Effect.as(Metric.update(core.metrics.openTransactions, 1), transaction)
   })
 

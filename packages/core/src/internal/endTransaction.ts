@@ -20,6 +20,7 @@ import * as MergedOffsets from "./mergedOffsets.ts"
 import {
   fence,
   hasTimedOutAtBroker,
+  note,
   type OpenTransaction,
   publishFence,
   recordFailure,
@@ -54,6 +55,7 @@ export const commit = (transaction: OpenTransaction): Effect.Effect<Ended> =>
   Effect.gen(function*() {
     const { core } = transaction
     transition(core, "Drained")
+    transaction.committing = true
     const attempt = yield* Effect.result(endWithCommit(transaction))
     if (attempt._tag === "Success") {
       transition(core, "Ended")
@@ -63,7 +65,7 @@ export const commit = (transaction: OpenTransaction): Effect.Effect<Ended> =>
     const { error, ambiguous } = attempt.failure
     const refused = ambiguous ? null : refusal(transaction, error)
     return refused === null
-      ? yield* resolveUnknown(transaction)
+      ? yield* resolveUnknown(transaction, error)
       : yield* endRefused(transaction, refused)
   }).pipe(
     withStepSpan("commit", transaction.core.settings.transactionalId, transaction.span, {})
@@ -86,7 +88,7 @@ const endWithCommit = (transaction: OpenTransaction): Effect.Effect<void, Commit
       attempt: live.session.end("commit"),
       onUnanswered: () => {
         ambiguous = true
-        transition(core, "Unanswered")
+        note(transaction, "Unanswered")
       },
       // Only the same commit may follow an ambiguous one (I8).
       mayRepeat: (error) => {
@@ -144,32 +146,69 @@ const endRefused = (transaction: OpenTransaction, reason: Reason): Effect.Effect
 /**
  * A commit without an answer: retire the session, fence it by a new one, then read what cannot
  * change any more.
+ *
+ * Where a repetition of the commit was answered with a fence, another instance has opened that new
+ * session already, and has decided the transaction with it. A session of ours would only fence it.
  */
-const resolveUnknown = (transaction: OpenTransaction): Effect.Effect<Ended> =>
+const resolveUnknown = (
+  transaction: OpenTransaction,
+  error: DriverError | Exhausted
+): Effect.Effect<Ended> =>
   Effect.gen(function*() {
     const { core, clock } = transaction
-    const { resolveTimeout } = core.settings
+    const { requestTimeout, resolveTimeout } = core.settings
     const deadline = monotonicMillisOf(clock) + Duration.toMillis(resolveTimeout)
     const left = () => Duration.millis(Math.max(1, deadline - monotonicMillisOf(clock)))
     const reason = unknownReason(transaction)
+    const takenOver = fenceIn(transaction, error)
     transition(core, "CommitUnanswered")
     yield* retire(core, "the commit had no answer")
     transition(core, "Resolved")
-    const opened = yield* Effect.exit(reopen(core, "resolve", left()))
-    const outcome = Exit.isSuccess(opened)
-      ? yield* OutcomeResolver.resolve(core.driver, reason, left(), true)
+    const fenced = takenOver !== null || (yield* reopenToResolve(transaction, left()))
+    const outcome = fenced
+      ? yield* OutcomeResolver.resolve({
+        driver: core.driver,
+        reason,
+        limit: left(),
+        requestTimeout,
+        fenced
+      })
       : TransactionOutcome.Unknown({ reason })
+    if (takenOver !== null) {
+      fence(core, new KafkaError({ operation: "begin", reason: takenOver }))
+      yield* publishFence(core)
+    }
     switch (outcome._tag) {
       case "Committed":
         return { outcome, failure: null }
       case "Aborted": {
         const { transactionalId } = core.settings
         const refused = new CommitRefused({ transactionalId, last: "the log says aborted" })
-        return aborted(commitFailure(refused))
+        return aborted(commitFailure(takenOver ?? refused))
       }
       case "Unknown":
         return { outcome, failure: commitFailure(reason) }
     }
+  })
+
+/**
+ * The reason of a repeated commit that another instance's fence has answered, or `null`.
+ */
+const fenceIn = (transaction: OpenTransaction, error: DriverError | Exhausted): Reason | null => {
+  const isFence = error._tag === "DriverError" && verdictOf(error) === "restart"
+  if (!isFence || hasTimedOutAtBroker(transaction)) return null
+  const { producerId, epoch } = transaction.live.identity
+  const { transactionalId } = transaction.core.settings
+  return reasonOf(error, { transactionalId, producerId, epoch })
+}
+
+const reopenToResolve = (
+  transaction: OpenTransaction,
+  limit: Duration.Duration
+): Effect.Effect<boolean> =>
+  Effect.matchEffect(reopen(transaction.core, "resolve", limit), {
+    onSuccess: () => Effect.succeed(true),
+    onFailure: () => Effect.as(tellLeftOpen(transaction), false)
   })
 
 const unknownReason = (transaction: OpenTransaction): CommitOutcomeUnknown => {
@@ -231,7 +270,7 @@ const endWithAbort = (transaction: OpenTransaction) => {
       request: "EndTxn",
       limit: core.settings.abortTimeout,
       attempt: live.session.end("abort"),
-      onUnanswered: () => transition(core, "Unanswered"),
+      onUnanswered: () => note(transaction, "Unanswered"),
       mayRepeat: (error) => commitRetry && (isUnclear(error) || isDefinitelyNotDone(error))
     })
 }
@@ -305,7 +344,7 @@ export const leaveUndrained = (
     )
   })
 
-const replaceIfRetired = (transaction: OpenTransaction, why: string): Effect.Effect<void> =>
+export const replaceIfRetired = (transaction: OpenTransaction, why: string): Effect.Effect<void> =>
   transaction.core.state._tag === "Retired"
     ? replace(transaction, why, { leftOpen: false })
     : Effect.void
@@ -343,15 +382,26 @@ const tellLeftOpen = (transaction: OpenTransaction): Effect.Effect<void> =>
   })
 
 /**
- * The end of a transaction whose settling died: nothing is proven, and its session is not used again.
+ * The end of a transaction whose settling died: its session is not used again. Where the commit was
+ * not asked for yet, it never will be.
  */
-export const unproven = (transaction: OpenTransaction): Effect.Effect<Ended> =>
+export const unproven = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<Ended> =>
   Effect.suspend(() => {
-    const { core } = transaction
-    const reason = unknownReason(transaction)
+    const { core, committing } = transaction
+    const { transactionalId } = core.settings
     if (core.state._tag !== "Closed" && core.dead === null) core.state = State.Retired()
+    const unknown = unknownReason(transaction)
+    const refused = new CommitRefused({ transactionalId, last: "the library failed" })
     return Effect.as(
       retire(core, "settling died"),
-      { outcome: TransactionOutcome.Unknown({ reason }), failure: commitFailure(reason) }
+      committing
+        ? {
+          outcome: TransactionOutcome.Unknown({ reason: unknown }),
+          failure: commitFailure(unknown)
+        }
+        : aborted(Exit.isSuccess(exit) ? commitFailure(refused) : null)
     )
   })

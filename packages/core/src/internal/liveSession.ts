@@ -1,15 +1,16 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
-import type { DriverError, KafkaDriver, ProducerSession } from "../KafkaDriver.ts"
+import type { DriverError, KafkaDriver, ProducerIdentity } from "../KafkaDriver.ts"
 import { KafkaError, TimedOut, Unreachable } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import type { Settings } from "../ProducerOptions.ts"
 import { reasonOf, verdictOf } from "./classify.ts"
 import { type LiveSession, type ProducerCore, publish, transition } from "./producerCore.ts"
-import { type Exhausted, untilDeadline } from "./repeat.ts"
+import { Exhausted, untilDeadline } from "./repeat.ts"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -29,28 +30,47 @@ export const open = (
 ): Effect.Effect<LiveSession, DriverError | Exhausted> =>
   Effect.suspend(() => {
     const opened: Array<LiveSession> = []
+    // The last failure inside the attempt that the deadline cuts off: a coordinator that goes on
+    // answering "not yet" is not a cluster that does not answer.
+    let last: DriverError | null = null
+    const noteFailure = (error: DriverError) =>
+      Effect.sync(() => {
+        last = error
+      })
     return restore(untilDeadline({
       request: "InitProducerId",
       limit,
-      attempt: connectAndInitialize(driver, settings, limit, opened),
+      attempt: Effect.tapError(
+        connectAndInitialize({ driver, settings, limit, opened, noteFailure }),
+        noteFailure
+      ),
       // The attempt's own session is closed with it, so that nothing of it is used later.
       onUnanswered: () => {}
     })).pipe(
+      Effect.catchTag("Exhausted", ({ request, afterMillis }) =>
+        Effect.fail(new Exhausted({ request, afterMillis, last }))),
       Effect.onExit((exit) =>
         Effect.forEach(
-          opened.filter((live) => Exit.isFailure(exit) || exit.value !== live),
-          (live) => Scope.close(live.scope, Exit.void),
+          opened.filter((live) =>
+            Exit.isFailure(exit) || exit.value !== live
+          ),
+          (live) => closeScope(live.scope),
           { discard: true }
         )
       )
     )
   })
 
+interface Attempted {
+  readonly driver: KafkaDriver["Service"]
+  readonly settings: Settings
+  readonly limit: Duration.Duration
+  readonly opened: Array<LiveSession>
+  readonly noteFailure: (error: DriverError) => Effect.Effect<void>
+}
+
 const connectAndInitialize = (
-  driver: KafkaDriver["Service"],
-  settings: Settings,
-  limit: Duration.Duration,
-  opened: Array<LiveSession>
+  { driver, settings, limit, opened, noteFailure }: Attempted
 ): Effect.Effect<LiveSession, DriverError> =>
   Effect.uninterruptibleMask((restore) => {
     const scope = Scope.makeUnsafe()
@@ -60,11 +80,14 @@ const connectAndInitialize = (
       requestTimeoutMillis: Duration.toMillis(settings.requestTimeout)
     }).pipe(
       Effect.flatMap((session) =>
-        Effect.map(initialize(session, limit), (identity) => ({ session, identity, scope }))
+        Effect.map(
+          initialize(Effect.tapError(session.initialize, noteFailure), limit),
+          (identity) => ({ session, identity, scope })
+        )
       ),
       Scope.provide(scope),
       restore,
-      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)),
+      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : closeScope(scope)),
       Effect.tap((live) =>
         Effect.sync(() => {
           opened.push(live)
@@ -73,16 +96,34 @@ const connectAndInitialize = (
     )
   })
 
+// A client that hangs while it closes its sockets must not hold up a release: what counts is the
+// fence. It goes on closing in the background.
+const closeLimit = Duration.seconds(1)
+
+/**
+ * Closes what belongs to a session, and waits for it, but not for ever.
+ */
+export const closeScope = (scope: Scope.Closeable): Effect.Effect<void> =>
+  Scope.close(scope, Exit.void).pipe(
+    Effect.catchDefect((defect) => Effect.logWarning("kafka-once: closing a session died", defect)),
+    Effect.forkDetach({ startImmediately: true }),
+    Effect.flatMap((fiber) => Effect.timeoutOption(Fiber.await(fiber), closeLimit)),
+    Effect.asVoid
+  )
+
 /**
  * InitProducerId, repeated on the same session while the coordinator answers that it is not ready:
  * the markers of an older transaction are being written. Without an answer the session is useless,
  * because a late answer would give it an epoch that is no longer the newest.
  */
-const initialize = (session: ProducerSession, limit: Duration.Duration) =>
+const initialize = (
+  attempt: Effect.Effect<ProducerIdentity, DriverError>,
+  limit: Duration.Duration
+) =>
   untilDeadline({
     request: "InitProducerId",
     limit,
-    attempt: session.initialize,
+    attempt,
     onUnanswered: () => {},
     mayRepeat: (error) =>
       error.failure._tag === "Answered" &&
@@ -146,7 +187,7 @@ export const reopen = (
 const install = (core: ProducerCore, live: LiveSession): Effect.Effect<void> =>
   Effect.suspend(() => {
     // The producer was closed while its session was being opened.
-    if (core.state._tag === "Closed") return Scope.close(live.scope, Exit.void)
+    if (core.state._tag === "Closed") return closeScope(live.scope)
     core.live = live
     transition(core, "Initialised")
     const { transactionalId } = core.settings
@@ -167,7 +208,7 @@ export const retire = (core: ProducerCore, why: string): Effect.Effect<void> =>
     core.live = null
     const { transactionalId } = core.settings
     const { identity } = live
-    return Scope.close(live.scope, Exit.void).pipe(
+    return closeScope(live.scope).pipe(
       Effect.andThen(Metric.update(core.metrics.sessionsRetired, 1)),
       Effect.andThen(
         publish(core, ProducerEvent.SessionRetired({ transactionalId, identity, why }))

@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -25,11 +25,19 @@ import type { RecordMetadata } from "../RecordMetadata.ts"
 import type { Ledger } from "../Settlement.ts"
 import { toKey } from "../TopicPartition.ts"
 import type { TransactionOutcome } from "../TransactionOutcome.ts"
+import type { Event } from "../TransactionState.ts"
+import type { Attempt } from "./attempt.ts"
 import { reasonOf, verdictOf } from "./classify.ts"
 import { encodeAll, type SizedRecord } from "./encodeRecord.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
 import { partitionOfKey } from "./partitioner.ts"
-import { type LiveSession, type ProducerCore, publish, transition, unusable } from "./producerCore.ts"
+import {
+  type LiveSession,
+  type ProducerCore,
+  publish,
+  transition,
+  unusable
+} from "./producerCore.ts"
 import { type Exhausted, monotonicMillisOf } from "./repeat.ts"
 import * as SendQueue from "./sendQueue.ts"
 import { traceHeader, withStepSpan } from "./telemetry.ts"
@@ -48,15 +56,18 @@ export interface OpenTransaction {
   readonly outcome: Deferred.Deferred<TransactionOutcome>
   readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
   readonly releasePermit: Effect.Effect<void>
+  readonly attempt: Attempt | null
   readonly beganAtMillis: number
   /** The first acknowledged offset of each partition, by which an unknown outcome is resolved. */
   readonly acknowledged: Map<string, { topic: string; partition: number; offset: bigint }>
   acknowledgedRecords: number
   acknowledgedBytes: number
-  /** When the first attempt to register a partition was made; the broker's own clock starts later. */
+  /** When a request that registers was first answered; the broker's own clock started before. */
   registeredAtMillis: number | null
-  /** Whether the session was told of the transaction; it is told with the first send or offsets. */
-  begun: boolean
+  /** Whether anything was asked of the broker. */
+  asked: boolean
+  /** Whether the session was told of the transaction; it is told before its first request. */
+  told: boolean
   /** The body has ended: nothing more can be asked for. */
   ended: boolean
   /** What becomes of the transaction is decided; what is interrupted from now on changes nothing. */
@@ -66,8 +77,12 @@ export interface OpenTransaction {
   readonly quiet: Latch.Latch
   firstFailure: KafkaError | null
   interruptedSend: boolean
+  /** Not everything had settled when the drain's time was over. */
+  unsettled: boolean
   /** The program was interrupted after the body and before the commit point. */
   interruptedBeforeCommit: boolean
+  /** EndTxn(commit) was, or may have been, sent. */
+  committing: boolean
   /** The broker has ended the transaction by its timeout: its epoch is gone, and no abort is needed. */
   endedByBroker: boolean
 }
@@ -83,15 +98,15 @@ export const make = (options: {
   readonly span: Tracer.Span
   readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
   readonly releasePermit: Effect.Effect<void>
+  readonly attempt: Attempt | null
 }): OpenTransaction => {
   const { core, live, clock } = options
   const transaction: OpenTransaction = {
     ...options,
     queue: SendQueue.make(live.session, core.settings, {
-      attempting: () => {
-        transaction.registeredAtMillis ??= monotonicMillisOf(clock)
-      },
+      prepare: Effect.suspend(() => tellSession(transaction)),
       appended: (batch, appended) => {
+        transaction.registeredAtMillis ??= monotonicMillisOf(clock)
         transaction.acknowledgedRecords += batch.records.length
         transaction.acknowledgedBytes += batch.bytes
         const key = toKey(batch)
@@ -102,7 +117,7 @@ export const make = (options: {
         }
       },
       failed: (batch, error) => recordBatchFailure(transaction, batch, error),
-      unanswered: () => transition(core, "Unanswered")
+      unanswered: () => note(transaction, "Unanswered")
     }),
     offsets: MergedOffsets.make(),
     outcome: Deferred.makeUnsafe(),
@@ -111,18 +126,41 @@ export const make = (options: {
     acknowledgedRecords: 0,
     acknowledgedBytes: 0,
     registeredAtMillis: null,
-    begun: false,
+    asked: false,
+    told: false,
     ended: false,
     decided: false,
     sendsUnderWay: 0,
     quiet: Latch.makeUnsafe(true),
     firstFailure: null,
     interruptedSend: false,
+    unsettled: false,
     interruptedBeforeCommit: false,
+    committing: false,
     endedByBroker: false
   }
   return transaction
 }
+
+/**
+ * Tells the producer's state of something that happened to its transaction. What comes after the
+ * transaction has ended is not told: the state is another transaction's by then.
+ */
+export const note = (transaction: OpenTransaction, event: Event): void => {
+  if (transaction.core.current === transaction) transition(transaction.core, event)
+}
+
+/**
+ * Tells the session of the transaction, before the first request of it. Only the fiber that sends
+ * calls it, so that no request can come before its answer.
+ */
+export const tellSession = (transaction: OpenTransaction): Effect.Effect<void, DriverError> =>
+  transaction.told ?
+    Effect.void :
+    Effect.tap(transaction.live.session.begin, () =>
+      Effect.sync(() => {
+        transaction.told = true
+      }))
 
 /**
  * Sends records, and answers when the broker has.
@@ -139,9 +177,10 @@ export const send = (
     Latch.closeUnsafe(transaction.quiet)
     return Effect.onExit(sendAll(transaction, records), (exit) =>
       Effect.sync(() => {
-        if (Exit.hasInterrupts(exit) && !transaction.decided) {
+        // Interrupted, or died: either way it is not known to have been done.
+        if (Exit.isFailure(exit) && !Exit.hasFails(exit) && !transaction.decided) {
           transaction.interruptedSend = true
-          transition(transaction.core, "SendFailed")
+          note(transaction, "SendFailed")
         }
         transaction.sendsUnderWay -= 1
         if (transaction.sendsUnderWay === 0) Latch.openUnsafe(transaction.quiet)
@@ -155,7 +194,7 @@ export const sendTraced = (
   transaction: OpenTransaction,
   records: ReadonlyArray<ProducerRecord>
 ): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> => {
-  const topic = records[0]?.topic
+  const topic = Array.isArray(records) ? records[0]?.topic : undefined
   const { transactionalId } = transaction.core.settings
   return send(transaction, records).pipe(
     withStepSpan("send", transactionalId, transaction.span, {
@@ -185,7 +224,7 @@ const sendAll = (
     // reason to drop the records: the settling waits for every send that was under way.
     const refused = refusal(transaction, "send", transaction.decided)
     if (refused !== null) return yield* Effect.fail(refused)
-    yield* ensureBegun(transaction, "send")
+    transaction.asked = true
     return yield* transaction.queue.send(placed)
   })
 
@@ -207,7 +246,7 @@ export const sendOffsets = (
         new UnsupportedByDriver({ driver: driver.name, capability: "groupFencing (KIP-447)" })
       )
     }
-    yield* ensureBegun(transaction, "sendOffsets")
+    transaction.asked = true
     const conflict = MergedOffsets.add(transaction.offsets, offsets)
     if (conflict !== null) yield* taint(transaction, "sendOffsets", conflict)
   })
@@ -226,7 +265,11 @@ const refusal = (
     return new KafkaError({ operation, reason: new TransactionEnded({ transactionalId }) })
   }
   const dead = unusable(core, operation)
-  if (dead !== null) return dead
+  if (dead !== null) {
+    // The body may catch it and go on; what it asked for was not done all the same (I2).
+    noteFailure(transaction, dead)
+    return dead
+  }
   if (firstFailure !== null) return new KafkaError({ operation, reason: firstFailure.reason })
   return expiry(transaction, operation)
 }
@@ -256,19 +299,6 @@ export const expired = (
     operation,
     reason: new TransactionTimedOut({ transactionalId, limitMillis })
   })
-}
-
-const ensureBegun = (
-  transaction: OpenTransaction,
-  operation: KafkaError["operation"]
-): Effect.Effect<void, KafkaError> => {
-  if (transaction.begun) return Effect.void
-  // Marked first: two sends of the same transaction must not both tell the session.
-  transaction.begun = true
-  return Effect.catch(
-    transaction.live.session.begin,
-    (error) => taint(transaction, operation, recordFailure(transaction, error, {}))
-  )
 }
 
 /**
@@ -323,7 +353,7 @@ const taint = (
  */
 export const noteFailure = (transaction: OpenTransaction, error: KafkaError): void => {
   transaction.firstFailure ??= error
-  transition(transaction.core, "SendFailed")
+  if (!transaction.decided) note(transaction, "SendFailed")
 }
 
 const recordBatchFailure = (
@@ -360,14 +390,19 @@ export const recordFailure = (
   const full = { ...about, transactionalId, producerId, epoch }
   if (error._tag === "Exhausted") {
     const { request, afterMillis, last, lastText } = error
-    return last !== null && isAboutTopic(last)
+    return last !== null && isTelling(last)
       ? reasonOf(last, full)
       : new TimedOut({ request, afterMillis, last: lastText })
   }
-  if (verdictOf(error) !== "restart") return reasonOf(error, full)
+  const verdict = verdictOf(error)
+  // A question about a topic has nothing to do with the session.
+  if (verdict === "abort and replace" && error.request !== "Metadata") {
+    note(transaction, "Unanswered")
+  }
+  if (verdict !== "restart") return reasonOf(error, full)
   if (hasTimedOutAtBroker(transaction)) {
     transaction.endedByBroker = true
-    transition(core, "Unanswered")
+    note(transaction, "Unanswered")
     const limitMillis = Duration.toMillis(core.settings.transactionTimeout)
     return new TransactionTimedOut({ transactionalId, limitMillis })
   }
@@ -377,10 +412,11 @@ export const recordFailure = (
 }
 
 /**
- * Whether the last refusal says that the topic does not exist: more telling than a timeout.
+ * Whether the last refusal tells more than a timeout: the topic does not exist, or the broker finds
+ * the batch corrupt each time.
  */
-const isAboutTopic = (error: DriverError): boolean =>
-  error.failure._tag === "Answered" && error.failure.code === 3
+const isTelling = (error: DriverError): boolean =>
+  error.failure._tag === "Answered" && (error.failure.code === 3 || error.failure.code === 2)
 
 /**
  * Whether at least the transaction timeout has passed since the first registration, so that the
@@ -417,25 +453,26 @@ export const publishFence = (core: ProducerCore): Effect.Effect<void> =>
  * What the settlement is decided from, besides the exit.
  */
 export const ledgerOf = (transaction: OpenTransaction, interrupted: boolean): Ledger => {
-  const { core, firstFailure, interruptedSend } = transaction
+  const { core, firstFailure, interruptedSend, unsettled } = transaction
   const { transactionalId } = core.settings
-  const tainted = firstFailure !== null || interruptedSend
   const first = firstFailure?.reason.message ??
-    "a send was interrupted before the broker answered."
+    (interruptedSend
+      ? "a send was interrupted before the broker answered."
+      : unsettled
+      ? "a send had not settled when the body ended."
+      : null)
+  // A closed producer has no session any more, and its transaction was ended by a new one.
+  const gone = core.state._tag === "Closed" || core.dead !== null ? unusable(core, "commit") : null
   return {
-    taint: tainted
-      ? new KafkaError({
-        operation: "commit",
-        reason: new TransactionTainted({
-          transactionalId,
-          first,
-          retryable: firstFailure?.recovery === "retry"
-        })
+    taint: first === null ? null : new KafkaError({
+      operation: "commit",
+      reason: new TransactionTainted({
+        transactionalId,
+        first,
+        retryable: firstFailure === null ? !interruptedSend : firstFailure.recovery === "retry"
       })
-      : null,
-    fenced: core.dead === null
-      ? null
-      : new KafkaError({ operation: "commit", reason: core.dead.reason }),
+    }),
+    fenced: gone,
     expired: expiry(transaction, "commit"),
     interrupted
   }

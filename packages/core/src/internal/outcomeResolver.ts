@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -24,23 +25,32 @@ const committedBy = (proof: "end marker" | "committed offset") =>
 const aborted = decisive(TransactionOutcome.Aborted())
 
 // The first looks come soon, because a marker that was just written is visible within milliseconds.
-const lookSchedule = Schedule.min([Schedule.exponential("10 millis", 2), Schedule.spaced("1 second")])
+const lookSchedule = Schedule.min([
+  Schedule.exponential("10 millis", 2),
+  Schedule.spaced("1 second")
+])
 
 /**
- * Reads the evidence until it is decisive or the limit has passed.
+ * What is asked of the resolver.
  *
  * `fenced` tells that a newer session of the same id exists, so that the transaction is decided and
  * no late request can change that. Before it, only an end marker counts; a marker never changes.
  */
-export const resolve = (
-  driver: KafkaDriver["Service"],
-  reason: CommitOutcomeUnknown,
-  limit: Duration.Duration,
-  fenced: boolean
-): Effect.Effect<TransactionOutcome> => {
+export interface Question {
+  readonly driver: KafkaDriver["Service"]
+  readonly reason: CommitOutcomeUnknown
+  readonly limit: Duration.Duration
+  readonly requestTimeout: Duration.Duration
+  readonly fenced: boolean
+}
+
+/**
+ * Reads the evidence until it is decisive or the limit has passed.
+ */
+export const resolve = (question: Question): Effect.Effect<TransactionOutcome> => {
+  const { reason, limit, fenced } = question
   const unknown = TransactionOutcome.Unknown({ reason })
-  const look = lookOnce(driver, reason, fenced)
-  return look.pipe(
+  return lookOnce(question).pipe(
     Effect.repeat({
       schedule: lookSchedule,
       while: (evidence) => fenced && evidence._tag === "NotYet"
@@ -50,40 +60,51 @@ export const resolve = (
   )
 }
 
-const lookOnce = (
-  driver: KafkaDriver["Service"],
-  reason: CommitOutcomeUnknown,
-  fenced: boolean
-): Effect.Effect<Evidence> =>
+const lookOnce = (question: Question): Effect.Effect<Evidence> =>
   Effect.gen(function*() {
-    const markers = yield* lookAtMarkers(driver, reason)
+    const { reason, fenced } = question
+    const markers = yield* lookAtMarkers(question)
     if (markers._tag === "Decisive" || !fenced) return markers
-    if (reason.offsets.length > 0) return yield* lookAtOffsets(driver, reason)
+    if (reason.offsets.length > 0) return yield* lookAtOffsets(question)
     // Nothing was acknowledged, so nothing was registered that a commit could have been about.
     return reason.acknowledged.length === 0 ? aborted : markers
   })
+
+// Partitions that are asked at once: one whose leader does not answer must not hide the others.
+const concurrentLooks = 8
 
 /**
  * The first end marker of the producer id after an acknowledged offset, in any of the partitions:
  * all of a transaction's markers say the same.
  */
 const lookAtMarkers = (
-  driver: KafkaDriver["Service"],
-  reason: CommitOutcomeUnknown
+  { driver, reason, requestTimeout }: Question
 ): Effect.Effect<Evidence> =>
   Effect.gen(function*() {
     const located = reason.acknowledged.filter(({ offset }) => offset >= 0n)
-    let left = located.length
-    for (const { topic, partition, offset } of located) {
-      const marker: EndMarker = yield* driver
-        .endMarker({ topic, partition }, offset, reason.producerId)
-        // A leader that cannot be asked now may be asked at the next look, or another partition's.
-        .pipe(Effect.catch(() => Effect.succeed<EndMarker>("none yet")))
-      if (marker === "commit") return committedBy("end marker")
-      if (marker === "abort") return aborted
-      if (marker === "gone") left -= 1
-    }
-    return left > 0 ? notYet : gone
+    const found = yield* Deferred.make<Evidence>()
+    const looks = Effect.forEach(located, ({ topic, partition, offset }) =>
+      driver.endMarker({ topic, partition }, offset, reason.producerId).pipe(
+        // A leader that cannot be asked now may be asked at the next look.
+        Effect.timeoutOrElse({
+          duration: requestTimeout,
+          orElse: () =>
+            Effect.succeed<EndMarker>("none yet")
+        }),
+        Effect.catch(() => Effect.succeed<EndMarker>("none yet")),
+        Effect.tap((marker) => {
+          if (marker === "commit") return Deferred.succeed(found, committedBy("end marker"))
+          return marker === "abort" ? Deferred.succeed(found, aborted) : Effect.void
+        })
+      ), { concurrency: concurrentLooks })
+    const all = Effect.map(looks, (markers) =>
+      markers.some((marker) =>
+          marker !== "gone"
+        )
+        ? notYet
+        : gone)
+    const first = yield* Effect.raceFirst(all, Deferred.await(found))
+    return Deferred.isDoneUnsafe(found) ? yield* Deferred.await(found) : first
   })
 
 /**
@@ -91,18 +112,20 @@ const lookAtMarkers = (
  * that wrote them.
  */
 const lookAtOffsets = (
-  driver: KafkaDriver["Service"],
-  reason: CommitOutcomeUnknown
+  { driver, reason, requestTimeout }: Question
 ): Effect.Effect<Evidence> => {
   const wanted = reason.offsets[0]!
   const { groupId, topic, partition } = wanted
   return driver.committedOffsets(groupId, [{ topic, partition }]).pipe(
     Effect.map(([found]) => {
-      if (found === undefined || found.offset === null) return aborted
-      if (found.metadata === wanted.token) return committedBy("committed offset")
-      // A newer position may have been written over ours; an older one was not moved by us.
-      return found.offset < wanted.offset ? aborted : gone
+      if (found?.metadata === wanted.token) return committedBy("committed offset")
+      // A newer position may have been written over ours; an older one was not moved by us. Unless
+      // the offset is read stable, our own may be on its way still.
+      const isOlder = found === undefined || found.offset === null || found.offset < wanted.offset
+      if (!isOlder) return gone
+      return driver.capabilities.stableOffsets ? aborted : notYet
     }),
+    Effect.timeoutOrElse({ duration: requestTimeout, orElse: () => Effect.succeed(notYet) }),
     Effect.catch(() => Effect.succeed(notYet))
   )
 }

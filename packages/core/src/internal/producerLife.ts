@@ -9,6 +9,7 @@ import type { KafkaError } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import * as ProducerOptions from "../ProducerOptions.ts"
 import * as TransactionState from "../TransactionState.ts"
+import { guarded } from "./guardedDriver.ts"
 import { reopen, retire } from "./liveSession.ts"
 import { makeSticky } from "./partitioner.ts"
 import { type ProducerCore, publish, transition } from "./producerCore.ts"
@@ -27,7 +28,7 @@ export const make = (
 ): Effect.Effect<ProducerCore, KafkaError, KafkaDriver | Scope.Scope> =>
   Effect.gen(function*() {
     const settings = yield* ProducerOptions.resolve(options)
-    const driver = yield* KafkaDriver
+    const driver = guarded(yield* KafkaDriver)
     const core = yield* makeCore(driver, settings)
     yield* Effect.addFinalizer(() => close(core))
     yield* reopen(core, "initialize", settings.initializeTimeout)
@@ -84,31 +85,40 @@ const makeCore = (
 const close = (core: ProducerCore): Effect.Effect<void> =>
   Effect.gen(function*() {
     core.closing = true
-    const { drainTimeout, abortTimeout } = core.settings
-    const limit = Duration.sum(drainTimeout, abortTimeout)
-    const settled = core.current === null
-      ? true
-      : (yield* Effect.timeoutOption(Semaphore.take(core.permit, 1), limit))._tag === "Some"
-    if (!settled) {
-      const { transactionalId } = core.settings
-      yield* Effect.logWarning("kafka-once: the producer is closed under an open transaction", {
-        transactionalId
-      })
-      yield* fenceOpenTransaction(core)
-    }
+    const isSettled = yield* awaitSettled(core)
+    // From here on whatever happens to the transaction changes nothing.
     transition(core, "Closed")
     yield* retire(core, "the producer is closed")
+    if (!isSettled) yield* fenceOpenTransaction(core)
+    // Whoever still waits for a turn finds the producer closed now, and not at the end of its wait.
+    yield* Semaphore.resize(core.permit, core.waiting + 2)
     yield* PubSub.shutdown(core.events)
   })
 
 /**
- * Ends the transaction of a program that never ended it: a new session on the same id does.
+ * Waits for the producer's permit: no transaction has it then, and no begin. A transaction whose body
+ * goes on is given less time than one that is already being settled.
+ */
+const awaitSettled = (core: ProducerCore): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    const { drainTimeout, abortTimeout } = core.settings
+    const limit = Duration.sum(drainTimeout, abortTimeout)
+    const take = Effect.timeoutOption(Semaphore.take(core.permit, 1), limit)
+    if ((yield* take)._tag === "Some") return true
+    return core.current?.ended === true && (yield* take)._tag === "Some"
+  })
+
+/**
+ * Ends the transaction of a program that never ended it: a new session on the same id does, and is
+ * closed at once, because the producer is.
  */
 const fenceOpenTransaction = (core: ProducerCore): Effect.Effect<void> =>
   Effect.gen(function*() {
-    if (core.dead !== null) return
-    yield* retire(core, "the producer is closed under an open transaction")
-    core.state = TransactionState.State.Retired()
+    if (core.dead !== null || core.current === null) return
+    const { transactionalId, abortTimeout } = core.settings
+    yield* Effect.logWarning("kafka-once: the producer is closed under an open transaction", {
+      transactionalId
+    })
     // Best effort: where it fails, the broker ends the transaction by its timeout.
-    yield* Effect.ignore(reopen(core, "abort", core.settings.abortTimeout), { log: "Warn" })
+    yield* Effect.ignore(reopen(core, "abort", abortTimeout), { log: "Warn" })
   })

@@ -1,5 +1,5 @@
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -55,13 +55,15 @@ export const make = (options: {
     check: (operation) =>
       Effect.suspend(() => {
         const now = lost
-        return now === null ? Effect.void : Effect.flatMap(Clock.currentTimeMillis, (millis) =>
-          Effect.fail(
-            new KafkaError({
-              operation,
-              reason: new Unreachable({ sinceMillis: millis - now.sinceMillis, last: now.last })
-            })
-          ))
+        return now === null ?
+          Effect.void :
+          Effect.flatMap(Clock.currentTimeMillis, (millis) =>
+            Effect.fail(
+              new KafkaError({
+                operation,
+                reason: new Unreachable({ sinceMillis: millis - now.sinceMillis, last: now.last })
+              })
+            ))
       }),
     lost: (last) =>
       Effect.flatMap(Clock.currentTimeMillis, (sinceMillis) => {

@@ -1,10 +1,9 @@
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
 import type { KafkaDriver } from "../KafkaDriver.ts"
 import { type CommitOutcomeUnknown, KafkaError } from "../KafkaError.ts"
 import * as ProducerOptions from "../ProducerOptions.ts"
 import type { TransactionOutcome } from "../TransactionOutcome.ts"
+import { guarded } from "./guardedDriver.ts"
 import * as LiveSession from "./liveSession.ts"
 import * as OutcomeResolver from "./outcomeResolver.ts"
 
@@ -13,10 +12,11 @@ import * as OutcomeResolver from "./outcomeResolver.ts"
  * one, and else by a fence and another look.
  */
 export const resolve = (
-  driver: KafkaDriver["Service"],
+  unguarded: KafkaDriver["Service"],
   error: KafkaError | CommitOutcomeUnknown
 ): Effect.Effect<TransactionOutcome, KafkaError> =>
   Effect.gen(function*() {
+    const driver = guarded(unguarded)
     const reason = error._tag === "KafkaError" ? error.reason : error
     if (reason._tag !== "CommitOutcomeUnknown") {
       // Every other reason is one of a transaction that did not commit, or never began.
@@ -24,11 +24,12 @@ export const resolve = (
     }
     const { transactionalId } = reason
     const settings = yield* ProducerOptions.resolve({ transactionalId })
-    const { resolveTimeout } = settings
-    const first = yield* OutcomeResolver.resolve(driver, reason, resolveTimeout, false)
+    const { requestTimeout, resolveTimeout } = settings
+    const resolver = { driver, reason, limit: resolveTimeout, requestTimeout }
+    const first = yield* OutcomeResolver.resolve({ ...resolver, fenced: false })
     if (first._tag !== "Unknown") return first
     yield* fence(driver, settings)
-    return yield* OutcomeResolver.resolve(driver, reason, resolveTimeout, true)
+    return yield* OutcomeResolver.resolve({ ...resolver, fenced: true })
   })
 
 const fence = (
@@ -38,6 +39,6 @@ const fence = (
   Effect.uninterruptibleMask((restore) =>
     LiveSession.open(driver, settings, settings.resolveTimeout, restore).pipe(
       Effect.mapError((error) => LiveSession.openFailure(settings, "resolve", error)),
-      Effect.flatMap((live) => Scope.close(live.scope, Exit.void))
+      Effect.flatMap((live) => LiveSession.closeScope(live.scope))
     )
   )

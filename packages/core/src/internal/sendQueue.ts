@@ -59,7 +59,7 @@ interface Lane {
  * What the queue tells its transaction.
  */
 export interface Listener {
-  readonly attempting: () => void
+  readonly prepare: Effect.Effect<void, DriverError>
   readonly appended: (batch: Batch, appended: Appended) => void
   readonly failed: (batch: Batch, error: DriverError | Exhausted) => KafkaError
   readonly unanswered: () => void
@@ -106,6 +106,16 @@ export const make = (
     else Latch.closeUnsafe(room)
   }
 
+  const discard = (why: KafkaError) => {
+    for (const lane of lanes.values()) {
+      for (const waiter of lane.waiters) {
+        Deferred.doneUnsafe(waiter.call.done, Effect.fail(why))
+      }
+    }
+    lanes.clear()
+    setPending(0)
+  }
+
   const flush: Effect.Effect<void> = Effect.suspend(() => {
     const batches = takeRequest(lanes, settings)
     if (batches.length === 0) {
@@ -113,13 +123,23 @@ export const make = (
       return Effect.void
     }
     setPending(pendingBytes - batches.reduce((sum, batch) => sum + batch.bytes, 0))
-    return Effect.andThen(deliver(session, settings, listener, batches), flush)
+    return Effect.flatMap(deliver(session, settings, listener, batches), (failure) => {
+      // The transaction cannot commit any more, so what waits is not sent: each further request
+      // could take as long to fail as this one did.
+      if (failure !== null) discard(failure)
+      return flush
+    })
   })
 
   const becomeIdle = () => {
     flushing = null
     Latch.openUnsafe(idle)
   }
+
+  // Of those that wait together the first may fill the room again, so each looks once more.
+  const awaitRoom: Effect.Effect<void> = Effect.suspend(() =>
+    Latch.isOpen(room) ? Effect.void : Effect.andThen(Latch.await(room), awaitRoom)
+  )
 
   return {
     send: (records) =>
@@ -141,24 +161,17 @@ export const make = (
         if (!Latch.isOpen(idle)) return wait
         Latch.closeUnsafe(idle)
         // Detached, because the records of other callers travel in the same request: it must not
-        // end with the caller that happened to be first. The settling waits for it, or stops it.
-        return Effect.flatMap(Effect.forkDetach(flush), (fiber) => {
+        // end with the caller that happened to be first. The settling waits for it, or stops it,
+        // and therefore an interruption must not come between its start and its being noted.
+        const start = Effect.uninterruptible(Effect.map(Effect.forkDetach(flush), (fiber) => {
           if (!Latch.isOpen(idle)) flushing = fiber
-          return wait
-        })
+        }))
+        return Effect.andThen(start, wait)
       }),
-    awaitRoom: Latch.await(room),
+    awaitRoom,
     awaitIdle: Latch.await(idle),
     isIdle: () => Latch.isOpen(idle),
-    discard: (why) => {
-      for (const lane of lanes.values()) {
-        for (const waiter of lane.waiters) {
-          Deferred.doneUnsafe(waiter.call.done, Effect.fail(why))
-        }
-      }
-      lanes.clear()
-      setPending(0)
-    },
+    discard,
     stop: Effect.suspend(() =>
       flushing === null
         ? Effect.void
@@ -214,63 +227,34 @@ const takeBatch = (lane: Lane, settings: Settings): Batch => {
 }
 
 /**
- * Sends one request until every batch of it is answered for good. What is sent again is exactly the
- * batches that failed, so that the driver can keep their sequences.
+ * Sends one request until every batch of it is answered for good, and tells the first failure. What
+ * is sent again is exactly the batches that failed, so that the driver can keep their sequences.
  */
 const deliver = (
   session: ProducerSession,
   settings: Settings,
   listener: Listener,
   batches: ReadonlyArray<Batch>
-): Effect.Effect<void> => {
+): Effect.Effect<KafkaError | null> => {
   let outstanding = batches
+  let first: KafkaError | null = null
 
   const fail = (batch: Batch, error: DriverError | Exhausted) => {
     const failure = listener.failed(batch, error)
+    first ??= failure
     for (const waiter of batch.waiters) {
       Deferred.doneUnsafe(waiter.call.done, Effect.fail(failure))
     }
   }
 
-  // Stopped by the settling, or a driver that died: nobody may wait for ever.
-  const giveUp = () => {
-    listener.unanswered()
-    const afterMillis = Duration.toMillis(settings.deliveryTimeout)
-    const error = new Exhausted({ request: "Produce", afterMillis, last: null })
-    for (const batch of outstanding) fail(batch, error)
-  }
-
-  const attempt = Effect.suspend(() => {
-    listener.attempting()
-    return Effect.flatMap(session.send(outstanding), (answers) => {
-      const again: Array<Batch> = []
-      let last: DriverError | null = null
-      for (let i = 0; i < outstanding.length; i++) {
-        const batch = outstanding[i]!
-        const answer = answers[i]!
-        if (Result.isSuccess(answer)) {
-          succeed(batch, answer.success)
-          listener.appended(batch, answer.success)
-          continue
-        }
-        const error = answer.failure
-        const verdict = verdictOf(error)
-        if (isUnanswered(error) || verdict === "abort and replace") listener.unanswered()
-        if (verdict === "success") {
-          const appended = { baseOffset: -1n, logAppendTime: -1n }
-          succeed(batch, appended)
-          listener.appended(batch, appended)
-        } else if (verdict === "retry" || verdict === "refresh") {
-          again.push(batch)
-          last = error
-        } else {
-          fail(batch, error)
-        }
-      }
+  const attempt = Effect.flatMap(
+    Effect.andThen(listener.prepare, Effect.suspend(() => session.send(outstanding))),
+    (answers) => {
+      const { again, last } = sortAnswers(outstanding, answers, listener, fail)
       outstanding = again
       return last === null ? Effect.void : Effect.fail(last)
-    })
-  })
+    }
+  )
 
   return untilDeadline({
     request: "Produce",
@@ -283,8 +267,53 @@ const deliver = (
         for (const batch of outstanding) fail(batch, error)
       })
     ),
-    Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Effect.sync(giveUp))
+    // Stopped by the settling: nobody may wait for ever.
+    Effect.onExit((exit) =>
+      Exit.isSuccess(exit) ? Effect.void : Effect.sync(() => {
+        listener.unanswered()
+        const afterMillis = Duration.toMillis(settings.deliveryTimeout)
+        const error = new Exhausted({ request: "Produce", afterMillis, last: null })
+        for (const batch of outstanding) fail(batch, error)
+      })
+    ),
+    Effect.map(() => first)
   )
+}
+
+/**
+ * Hands each batch's answer on, and tells which batches are to be sent again and why.
+ */
+const sortAnswers = (
+  batches: ReadonlyArray<Batch>,
+  answers: ReadonlyArray<Result.Result<Appended, DriverError>>,
+  listener: Listener,
+  fail: (batch: Batch, error: DriverError) => void
+): { readonly again: ReadonlyArray<Batch>; readonly last: DriverError | null } => {
+  const again: Array<Batch> = []
+  let last: DriverError | null = null
+  for (let i = 0; i < batches.length; i++) {
+    const batch = batches[i]!
+    const answer = answers[i]!
+    if (Result.isSuccess(answer)) {
+      succeed(batch, answer.success)
+      listener.appended(batch, answer.success)
+      continue
+    }
+    const error = answer.failure
+    const verdict = verdictOf(error)
+    if (isUnanswered(error)) listener.unanswered()
+    if (verdict === "success") {
+      const appended = { baseOffset: -1n, logAppendTime: -1n }
+      succeed(batch, appended)
+      listener.appended(batch, appended)
+    } else if (verdict === "retry" || verdict === "refresh") {
+      again.push(batch)
+      last = error
+    } else {
+      fail(batch, error)
+    }
+  }
+  return { again, last }
 }
 
 const succeed = (batch: Batch, appended: Appended): void => {

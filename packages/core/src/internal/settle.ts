@@ -1,3 +1,4 @@
+import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,15 +8,27 @@ import * as Metric from "effect/Metric"
 import { KafkaError, TransactionEnded } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import * as Settlement from "../Settlement.ts"
+import type { Decision } from "../Settlement.ts"
 import { TransactionOutcome } from "../TransactionOutcome.ts"
 import type { State } from "../TransactionState.ts"
-import { abort, commit, type Ended, leave, leaveUndrained, unproven } from "./endTransaction.ts"
+import * as Attempt from "./attempt.ts"
+import {
+  abort,
+  commit,
+  type Ended,
+  leave,
+  leaveUndrained,
+  replaceIfRetired,
+  unproven
+} from "./endTransaction.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
 import {
   ledgerOf,
+  note,
   noteFailure,
   type OpenTransaction,
   recordFailure,
+  tellSession,
   tokenOf
 } from "./openTransaction.ts"
 import { publish, transition } from "./producerCore.ts"
@@ -37,58 +50,97 @@ export const settle = (
 ): Effect.Effect<void, KafkaError> =>
   Effect.suspend(() => {
     transaction.ended = true
-    return isEmpty(transaction) ? settleEmpty(transaction, exit) : settleSent(transaction, exit)
-  }).pipe(
-    // Only a broken invariant of the library ends here. Whatever it was, the body's own failure
-    // must not become a defect, and the permit must not be lost.
-    Effect.catchDefect((defect) =>
-      Effect.andThen(
-        Effect.logError("kafka-once: settling a transaction died; please report", defect),
-        unproven(transaction)
-      )
-    ),
-    Effect.flatMap((ended) => conclude(transaction, exit, ended))
-  )
+    return Effect.flatMap(choose(transaction, exit), (choice) =>
+      (isEmpty(transaction)
+        ? settleEmpty(transaction, exit, choice)
+        : settleSent(transaction, exit, choice)).pipe(
+          // Only a broken invariant of the library ends here. Whatever it was, the body's own failure
+          // must not become a defect, and the permit must not be lost.
+          Effect.catchDefect((defect) =>
+            Effect.andThen(
+              Effect.logError("kafka-once: settling a transaction died; please report", defect),
+              unproven(transaction, exit)
+            )
+          ),
+          Effect.flatMap((ended) => conclude(transaction, exit, ended)),
+          // The program's own defect stays the same one, but it does not hide a failure of the body.
+          Effect.andThen(
+            choice.thrown !== null && Exit.isSuccess(exit)
+              ? Effect.failCause(choice.thrown)
+              : Effect.void
+          )
+        ))
+  })
+
+/**
+ * What `commitWhen` chose for an exit, asked once; `thrown` is the defect with which it ended.
+ */
+interface Choice {
+  readonly commitWhen: () => boolean
+  readonly thrown: Cause.Cause<never> | null
+}
+
+const choose = (
+  { commitWhen = Exit.isSuccess }: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<Choice> =>
+  Effect.map(Effect.exit(Effect.sync(() => commitWhen(exit))), (chosen) =>
+    Exit.isSuccess(chosen)
+      ? { commitWhen: () => chosen.value, thrown: null }
+      : { commitWhen: () => false, thrown: chosen.cause })
 
 const isEmpty = (transaction: OpenTransaction): boolean =>
-  !transaction.begun && transaction.sendsUnderWay === 0
+  !transaction.asked && transaction.sendsUnderWay === 0
 
 /**
  * An empty transaction sends nothing.
  */
 const settleEmpty = (
   transaction: OpenTransaction,
-  exit: Exit.Exit<unknown, unknown>
+  exit: Exit.Exit<unknown, unknown>,
+  { commitWhen }: Choice
 ): Effect.Effect<Ended> =>
-  Effect.sync(() => {
+  Effect.suspend(() => {
     const { core } = transaction
     transaction.decided = true
     const ledger = ledgerOf(transaction, false)
     // Nothing was asked of the broker, so nothing can have taken too long for it.
-    const decision = Settlement.decide(exit, { ...ledger, expired: null }, transaction.commitWhen)
+    const decision = Settlement.decide(exit, { ...ledger, expired: null }, commitWhen)
     transition(core, decision._tag === "Commit" ? "BodySucceeded" : "BodyFailed")
-    transition(core, "Drained")
-    transition(core, "Ended")
-    return decision._tag === "Commit"
+    return endUnsent(transaction, decision)
+  })
+
+/**
+ * Ends a transaction of which the session was never told.
+ */
+const endUnsent = (transaction: OpenTransaction, decision: Decision): Effect.Effect<Ended> =>
+  Effect.suspend(() => {
+    if (decision._tag === "Leave") return leave(transaction, decision.failure)
+    transition(transaction.core, "Drained")
+    transition(transaction.core, "Ended")
+    const ended: Ended = decision._tag === "Commit"
       ? { outcome: TransactionOutcome.Committed({ proof: "nothing sent" }), failure: null }
       : { outcome: TransactionOutcome.Aborted(), failure: decision.failure }
+    return Effect.as(replaceIfRetired(transaction, "the session could not begin"), ended)
   })
 
 const settleSent = (
   transaction: OpenTransaction,
-  exit: Exit.Exit<unknown, unknown>
+  exit: Exit.Exit<unknown, unknown>,
+  { commitWhen }: Choice
 ): Effect.Effect<Ended> =>
   Effect.gen(function*() {
     const { core } = transaction
-    const intent = Settlement.decide(exit, ledgerOf(transaction, false), transaction.commitWhen)
+    const intent = Settlement.decide(exit, ledgerOf(transaction, false), commitWhen)
     const wantsCommit = intent._tag === "Commit"
     transition(core, wantsCommit ? "BodySucceeded" : "BodyFailed")
     const isDrained = yield* drain(transaction, wantsCommit)
     transaction.decided = true
     const ledger = ledgerOf(transaction, transaction.interruptedBeforeCommit)
-    const decision = Settlement.decide(exit, ledger, transaction.commitWhen)
+    const decision = Settlement.decide(exit, ledger, commitWhen)
     if (isDrainingToCommit(core.state) && decision._tag !== "Commit") transition(core, "BodyFailed")
     if (!isDrained) return yield* leaveUndrained(transaction, decision)
+    if (!transaction.told) return yield* endUnsent(transaction, decision)
     switch (decision._tag) {
       case "Commit":
         return yield* commit(transaction)
@@ -119,13 +171,18 @@ const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effec
     if (wantsCommit) {
       const waited = yield* Effect.exit(Effect.interruptible(awaitQuiet(transaction, left())))
       if (Exit.isSuccess(waited) && waited.value) {
-        yield* sendMergedOffsets(transaction, left())
+        yield* sendMergedOffsets(transaction, left)
+        // The offsets are sent whole, so that their session stays clean; an interruption that came
+        // meanwhile is seen here.
+        const probe = transaction.offsets.size === 0
+          ? Exit.void
+          : yield* Effect.exit(Effect.interruptible(Effect.yieldNow))
+        if (Exit.isFailure(probe)) noteInterruption(transaction)
         return true
       }
-      if (Exit.isFailure(waited)) {
-        transaction.interruptedBeforeCommit = true
-        transition(core, "BodyFailed")
-      }
+      if (Exit.isFailure(waited)) noteInterruption(transaction)
+      // Whatever happens to it from now on, a send that has not settled by now never commits.
+      else transaction.unsettled = true
     }
     // The transaction will not commit: what has not been sent yet never is.
     transaction.decided = true
@@ -136,6 +193,11 @@ const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effec
     yield* queue.stop
     return false
   })
+
+const noteInterruption = (transaction: OpenTransaction): void => {
+  transaction.interruptedBeforeCommit = true
+  transition(transaction.core, "BodyFailed")
+}
 
 const awaitQuiet = (
   transaction: OpenTransaction,
@@ -156,22 +218,27 @@ const within = (wait: Effect.Effect<void>, limit: Duration.Duration): Effect.Eff
  */
 const sendMergedOffsets = (
   transaction: OpenTransaction,
-  limit: Duration.Duration
+  left: () => Duration.Duration
 ): Effect.Effect<void> => {
-  const { core, live, offsets, firstFailure, interruptedSend } = transaction
-  if (offsets.size === 0 || firstFailure !== null || interruptedSend) return Effect.void
+  const { core, live, offsets, clock } = transaction
   const { transactionalId } = core.settings
   return Effect.forEach(
     MergedOffsets.toCommits(offsets, tokenOf(transaction)),
-    (commits) =>
-      untilDeadline({
+    (commits) => {
+      // Half of the groups is as bad as none: the transaction cannot commit any more.
+      if (transaction.firstFailure !== null || transaction.interruptedSend) return Effect.void
+      return untilDeadline({
         request: "TxnOffsetCommit",
-        limit,
-        attempt: Effect.suspend(() => {
-          transaction.registeredAtMillis ??= monotonicMillisOf(transaction.clock)
-          return live.session.sendOffsets(commits)
-        }),
-        onUnanswered: () => transition(core, "Unanswered")
+        limit: left(),
+        attempt: tellSession(transaction).pipe(
+          Effect.andThen(live.session.sendOffsets(commits)),
+          Effect.tap(() =>
+            Effect.sync(() => {
+              transaction.registeredAtMillis ??= monotonicMillisOf(clock)
+            })
+          )
+        ),
+        onUnanswered: () => note(transaction, "Unanswered")
       }).pipe(
         withStepSpan("offsets", transactionalId, transaction.span, {
           "messaging.consumer.group.name": commits.groupId
@@ -182,7 +249,8 @@ const sendMergedOffsets = (
             noteFailure(transaction, new KafkaError({ operation: "sendOffsets", reason }))
           })
         )
-      ),
+      )
+    },
     { discard: true }
   )
 }
@@ -199,6 +267,7 @@ const conclude = (
     const { core, clock, beganAtMillis, acknowledgedRecords, acknowledgedBytes } = transaction
     const { metrics, settings } = core
     core.current = null
+    Attempt.settled(transaction, outcome)
     Deferred.doneUnsafe(transaction.outcome, Effect.succeed(outcome))
     const durationMillis = monotonicMillisOf(clock) - beganAtMillis
     yield* Effect.all([
@@ -209,7 +278,6 @@ const conclude = (
         ? Effect.void
         : Metric.update(metrics.sentRecords, acknowledgedRecords),
       acknowledgedBytes === 0 ? Effect.void : Metric.update(metrics.sentBytes, acknowledgedBytes),
-      endSpan(transaction.span, failure === null ? exit : Exit.fail(failure), outcome._tag),
       publish(
         core,
         ProducerEvent.TransactionSettled({
@@ -218,9 +286,15 @@ const conclude = (
           records: acknowledgedRecords,
           durationMillis
         })
-      )
-    ], { discard: true })
-    yield* transaction.releasePermit
+      ),
+      endSpan(transaction.span, failure === null ? exit : Exit.fail(failure), outcome._tag)
+    ], { discard: true }).pipe(
+      // A tracer is the program's, and may throw; the transaction has ended all the same.
+      Effect.catchDefect((defect) =>
+        Effect.logError("kafka-once: telling of a transaction's end died", defect)
+      ),
+      Effect.ensuring(transaction.releasePermit)
+    )
     if (failure !== null) return yield* Effect.fail(failure)
     // The body succeeded and the program was interrupted before the commit point: its value must not
     // get out as if it had been committed.
