@@ -37,14 +37,29 @@ const fail = (message, code) => {
   process.exit(code)
 }
 
-/** Runs one process, hands signals on to it, and answers its exit code. */
-const run = (file, args, options) =>
+/**
+ * Runs one process, hands signals on to it, and answers its exit code. `killAfter` bounds, in
+ * milliseconds, how long it may take to obey a signal.
+ */
+const run = (file, args, { killAfter, ...options }) =>
   new Promise((resolve) => {
     const child = spawn(file, args, { stdio: "inherit", ...options })
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"]
-    const forward = (signal) => child.kill(signal)
+    const forward = (signal) => {
+      child.kill(signal)
+      if (killAfter !== undefined) setTimeout(() => child.kill("SIGKILL"), killAfter).unref()
+    }
     for (const signal of signals) process.on(signal, forward)
+    // npm runs this file by way of a shell. When npm alone is killed, the shell ends and tells
+    // nobody; then this process has another parent.
+    const parent = process.ppid
+    const orphaned = setInterval(() => {
+      if (process.ppid === parent || process.env.npm_lifecycle_event === undefined) return
+      clearInterval(orphaned)
+      forward("SIGTERM")
+    }, 1000)
     const end = (code) => {
+      clearInterval(orphaned)
       for (const signal of signals) process.off(signal, forward)
       resolve(code)
     }
@@ -104,7 +119,9 @@ const install = async () => {
     const code = await run("npm", args, {
       cwd: root,
       env: { ...process.env, PATH: systemPath },
-      stdio: ["ignore", 2, 2]
+      stdio: ["ignore", 2, 2],
+      // npm finishes its downloads first, and an install that is cut off is repaired by the next.
+      killAfter: 1000
     })
     if (code === 0 && existsSync(join(bin, "node"))) writeFileSync(stamp, wanted)
     return code
