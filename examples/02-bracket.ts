@@ -28,10 +28,11 @@ const program = Effect.gen(function*() {
   const [first] = yield* pay("42").pipe(producer.withTransaction())
   yield* Console.log("one record on partition", first?.partition)
 
-  const sent = yield* Effect.all([pay("43"), pay("44"), receipts], { concurrency: "unbounded" }).pipe(
-    Effect.as("all of them, or none"),
-    producer.withTransaction()
-  )
+  const sent = yield* Effect.all([pay("43"), pay("44"), receipts], { concurrency: "unbounded" })
+    .pipe(
+      Effect.as("all of them, or none"),
+      producer.withTransaction()
+    )
   yield* Console.log(sent)
 })
 

@@ -30,10 +30,14 @@ const program = Effect.gen(function*() {
 
   yield* pay.pipe(
     older.withTransaction({ retry: Transaction.defaultSchedule }),
-    Effect.catchReason("KafkaError", "ProducerFenced", ({ transactionalId }) =>
-      Console.log("the older instance is fenced, and never run again").pipe(
-        Effect.andThen(new Replaced({ transactionalId }))
-      ))
+    Effect.catchReason(
+      "KafkaError",
+      "ProducerFenced",
+      ({ transactionalId }) =>
+        Console.log("the older instance is fenced, and never run again").pipe(
+          Effect.andThen(new Replaced({ transactionalId }))
+        )
+    )
   )
 }).pipe(Effect.scoped)
 

@@ -9,10 +9,11 @@ import * as Layer from "effect/Layer"
 
 const { KAFKA_BROKERS } = process.env
 
-const brokers: Effect.Effect<ReadonlyArray<string>, never, EmbeddedKafka.EmbeddedKafka> = Effect.map(
-  EmbeddedKafka.EmbeddedKafka,
-  (kafka) => kafka.bootstrapServers
-)
+const brokers: Effect.Effect<ReadonlyArray<string>, never, EmbeddedKafka.EmbeddedKafka> = Effect
+  .map(
+    EmbeddedKafka.EmbeddedKafka,
+    (kafka) => kafka.bootstrapServers
+  )
 
 const embedded = (topic: string) =>
   Layer.effectDiscard(
