@@ -71,7 +71,11 @@ export const arrows: Readonly<
     source: [...tests, ...published, "@kafka-once/proof", "kafkajs", "@platformatic/kafka"],
     test: []
   },
-  examples: { source: ["effect", "node:", "@effect/platform-node", ...published], test: tests }
+  examples: {
+    // The quickstart makes its topic with the raw client: the library has no administration.
+    source: ["effect", "node:", "@effect/platform-node", "kafkajs", ...published],
+    test: tests
+  }
 }
 
 /** The folder in {@link arrows} that a file is of, if any. */
@@ -153,8 +157,9 @@ export const undeclared = (
   })
   const missing = outside
     .filter(({ name, path }) =>
-      isTest(folder, path)
-        // Packages of this workspace are always there; an arrow in a manifest would be a cycle.
+      // A package that is not published is only ever installed as a part of this workspace.
+      isTest(folder, path) || manifest.private === true
+        // Packages of this workspace are there, too; an arrow in a manifest would be a cycle.
         ? !forTests.includes(name) && !name.startsWith("@kafka-once/")
         : !declared.includes(name)
     )

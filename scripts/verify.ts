@@ -63,6 +63,8 @@ const parts: ReadonlyArray<Part> = [
           "--project",
           "tsconfig.json",
           "--strict",
+          "--severity",
+          "error,warning",
           "--format",
           "text"
         ]
