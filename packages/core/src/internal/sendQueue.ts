@@ -123,12 +123,22 @@ export const make = (
       return Effect.void
     }
     setPending(pendingBytes - batches.reduce((sum, batch) => sum + batch.bytes, 0))
-    return Effect.flatMap(deliver(session, settings, listener, batches), (failure) => {
-      // The transaction cannot commit any more, so what waits is not sent: each further request
-      // could take as long to fail as this one did.
-      if (failure !== null) discard(failure)
-      return flush
-    })
+    const answered: Array<Call> = []
+    let isLast = false
+    return deliver(session, settings, listener, batches, answered).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          // The transaction cannot commit any more, so what waits is not sent: each further request
+          // could take as long to fail as this one did.
+          if (Exit.isSuccess(exit) && exit.value !== null) discard(exit.value)
+          // Idle before the callers hear of it: a settling that follows at once need not wait.
+          isLast = Exit.isSuccess(exit) && lanes.size === 0
+          if (isLast) becomeIdle()
+          answer(answered)
+        })
+      ),
+      Effect.flatMap(() => isLast ? Effect.void : flush)
+    )
   })
 
   const becomeIdle = () => {
@@ -234,7 +244,8 @@ const deliver = (
   session: ProducerSession,
   settings: Settings,
   listener: Listener,
-  batches: ReadonlyArray<Batch>
+  batches: ReadonlyArray<Batch>,
+  answered: Array<Call>
 ): Effect.Effect<KafkaError | null> => {
   let outstanding = batches
   let first: KafkaError | null = null
@@ -250,8 +261,10 @@ const deliver = (
   const attempt = Effect.flatMap(
     Effect.andThen(listener.prepare, Effect.suspend(() => session.send(outstanding))),
     (answers) => {
-      const { again, last } = sortAnswers(outstanding, answers, listener, fail)
+      const { again, last } = sortAnswers(outstanding, answers, listener, fail, answered)
       outstanding = again
+      // Who has an answer does not wait for what is sent again.
+      if (again.length > 0) answer(answered)
       return last === null ? Effect.void : Effect.fail(last)
     }
   )
@@ -281,13 +294,14 @@ const deliver = (
 }
 
 /**
- * Hands each batch's answer on, and tells which batches are to be sent again and why.
+ * Takes each batch's answer, and tells which calls are answered, and which batches are to be sent again and why.
  */
 const sortAnswers = (
   batches: ReadonlyArray<Batch>,
   answers: ReadonlyArray<Result.Result<Appended, DriverError>>,
   listener: Listener,
-  fail: (batch: Batch, error: DriverError) => void
+  fail: (batch: Batch, error: DriverError) => void,
+  answered: Array<Call>
 ): { readonly again: ReadonlyArray<Batch>; readonly last: DriverError | null } => {
   const again: Array<Batch> = []
   let last: DriverError | null = null
@@ -295,7 +309,7 @@ const sortAnswers = (
     const batch = batches[i]!
     const answer = answers[i]!
     if (Result.isSuccess(answer)) {
-      succeed(batch, answer.success)
+      succeed(batch, answer.success, answered)
       listener.appended(batch, answer.success)
       continue
     }
@@ -304,7 +318,7 @@ const sortAnswers = (
     if (isUnanswered(error)) listener.unanswered()
     if (verdict === "success") {
       const appended = { baseOffset: -1n, logAppendTime: -1n }
-      succeed(batch, appended)
+      succeed(batch, appended, answered)
       listener.appended(batch, appended)
     } else if (verdict === "retry" || verdict === "refresh") {
       again.push(batch)
@@ -316,7 +330,7 @@ const sortAnswers = (
   return { again, last }
 }
 
-const succeed = (batch: Batch, appended: Appended): void => {
+const succeed = (batch: Batch, appended: Appended, answered: Array<Call>): void => {
   const { records, waiters, topic, partition } = batch
   for (let i = 0; i < waiters.length; i++) {
     const { call, index } = waiters[i]!
@@ -327,6 +341,15 @@ const succeed = (batch: Batch, appended: Appended): void => {
       timestamp: appended.logAppendTime < 0n ? records[i]!.timestamp : appended.logAppendTime
     }
     call.missing -= 1
-    if (call.missing === 0) Deferred.doneUnsafe(call.done, Effect.succeed(call.metadata))
+    if (call.missing === 0) answered.push(call)
+  }
+}
+
+/**
+ * Lets callers go on whose records have all been acknowledged.
+ */
+const answer = (answered: Array<Call>): void => {
+  for (const { done, metadata } of answered.splice(0)) {
+    Deferred.doneUnsafe(done, Effect.succeed(metadata))
   }
 }
