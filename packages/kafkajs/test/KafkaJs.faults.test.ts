@@ -88,7 +88,7 @@ const losses = (it: It): void => {
       assert.notInclude(yield* requestsOf("registration"), "Produce")
       yield* sendOne(session, batch("registration", 0, "a"))
       yield* session.end("commit")
-      assert.deepStrictEqual(yield* valuesIn("registration"), ["a"])
+      assert.deepStrictEqual(yield* valuesIn("registration", 1), ["a"])
     }))
 
   it.effect("the end of a transaction that may be registered is never taken for done unsent", () =>
@@ -154,7 +154,7 @@ const sequences = (it: It): void => {
       assert.strictEqual(told(next), "Produce: Refused")
       yield* sendOne(session, batch("duplicate", 1, "c"))
       yield* session.end("commit")
-      assert.deepStrictEqual(yield* valuesIn("duplicate"), ["a", "c"])
+      assert.deepStrictEqual(yield* valuesIn("duplicate", 2), ["a", "c"])
     }))
 
   it.effect("what kafkajs would lose or fail on is refused before anything is written (K19, K21)", () =>
@@ -178,6 +178,7 @@ const sequences = (it: It): void => {
       const proxy = yield* ProxiedKafka.Proxy
       const { session } = yield* begun("at-once")
       yield* sendOne(session, batch("at-once", 0, "first"))
+      const before = (yield* requestsOf("at-once")).length
       const rule = FaultProxyRule.dropResponse({
         api: "Produce",
         transactionalId: "at-once",
@@ -190,10 +191,7 @@ const sequences = (it: It): void => {
       // The driver keeps them apart; that the second must not be sent now is for the library to know.
       assert.isTrue(Result.isFailure(one))
       assert.isTrue(Result.isSuccess(two))
-      assert.strictEqual(
-        (yield* requestsOf("at-once")).filter((api) => api === "Produce").length,
-        3
-      )
+      assert.deepStrictEqual((yield* requestsOf("at-once")).slice(before), ["Produce", "Produce"])
     }))
 }
 
@@ -222,7 +220,7 @@ const strangers = (it: It): void => {
       yield* session.begin
       yield* sendOne(session, batch("survivor", 0, "b"))
       yield* session.end("commit")
-      assert.deepStrictEqual(yield* valuesIn("survivor"), ["b"])
+      assert.deepStrictEqual(yield* valuesIn("survivor", 1), ["b"])
     }))
 
   it.effect("end markers are found between batches that kafkajs cannot decompress", () =>
@@ -250,13 +248,14 @@ const strangers = (it: It): void => {
 const logs = (it: It): void => {
   it.effect("kafkajs' log goes to Effect's, below Info, and never holds a record (K9)", () =>
     Effect.gen(function*() {
-      const { bootstrapServers, createTopic } = yield* EmbeddedKafka
+      const proxy = yield* ProxiedKafka.Proxy
+      const { createTopic } = yield* EmbeddedKafka
       yield* createTopic("logged")
       const entries: Array<readonly [level: string, text: string]> = []
       const collect = Logger.make(({ logLevel, message }) => {
         entries.push([logLevel, JSON.stringify(message)])
       })
-      const kafka = Layer.fresh(KafkaJs.layer({ brokers: bootstrapServers })).pipe(
+      const kafka = Layer.fresh(KafkaJs.layer({ brokers: [`${proxy.host}:${proxy.port}`] })).pipe(
         Layer.provide(Layer.mergeAll(
           Logger.layer([collect]),
           Layer.succeed(References.MinimumLogLevel, "Trace")
@@ -270,7 +269,10 @@ const logs = (it: It): void => {
           yield* session.end("commit")
         }
         yield* session.begin
-        yield* Effect.flip(sendOnce(session, batch("absent", 0, "a private value")))
+        const match = { api: "AddPartitionsToTxn", transactionalId: "logged" } as const
+        yield* Effect.flip(sendOnce(session, batch("logged", 0, "a private value"))).pipe(
+          proxy.withRule(FaultProxyRule.error(match, 51))
+        )
       })).pipe(Effect.provide(kafka))
       assert.isAbove(entries.length, 50)
       assert.deepStrictEqual([...new Set(entries.map(([level]) => level))].sort(), [

@@ -213,21 +213,40 @@ export const until = <A, E, R>(
 const decoder = new TextDecoder()
 
 /**
- * The records of a topic, partition by partition, as a reader sees them that is no driver.
+ * The committed records of a topic, partition by partition, as a reader sees them that is no driver.
+ * EndTxn is answered before its markers are written (rule 17), so the reader looks again a few times
+ * until there are `atLeast` so many.
  *
  * @since 0.1.0
  */
-export const recordsIn = Effect.fnUntraced(function*(
+export const recordsIn = (topic: string, atLeast: number) =>
+  Effect.repeat(read(topic, "read_committed"), {
+    until: (records) => records.length >= atLeast,
+    times: 4
+  })
+
+const read = Effect.fnUntraced(function*(
   topic: string,
-  isolation: "read_committed" | "read_uncommitted" = "read_committed"
+  isolation: "read_committed" | "read_uncommitted"
 ) {
   const { bootstrapServers, classPath } = yield* EmbeddedKafka
   return yield* CommittedRecords.read({ bootstrapServers, classPath, topic, isolation })
 })
 
-/** The values of {@link recordsIn} as text. */
-export const valuesIn = (topic: string, isolation?: "read_committed" | "read_uncommitted") =>
-  Effect.map(
-    recordsIn(topic, isolation),
-    (records) => records.map(({ value }) => value === null ? null : decoder.decode(value))
-  )
+/**
+ * The values of {@link recordsIn} as text.
+ *
+ * @since 0.1.0
+ */
+export const valuesIn = (topic: string, atLeast: number) =>
+  Effect.map(recordsIn(topic, atLeast), textsOf)
+
+/**
+ * The values of every record that was appended to a topic, committed or not.
+ *
+ * @since 0.1.0
+ */
+export const appendedIn = (topic: string) => Effect.map(read(topic, "read_uncommitted"), textsOf)
+
+const textsOf = (records: ReadonlyArray<CommittedRecords.CommittedRecord>) =>
+  records.map(({ value }) => value === null ? null : decoder.decode(value))

@@ -19,8 +19,12 @@ export class Proxy extends Context.Service<Proxy, FaultProxy.FaultProxy>()(
   "@kafka-once/proof/ProxiedKafka/Proxy"
 ) {}
 
+// Tests write records of any time. Without this the broker deletes the old ones of them, and with
+// them a whole young log, when it first looks: half a minute after its start.
+const keepForEver = { "log.retention.ms": "-1" }
+
 /**
- * Starts the broker and its proxy.
+ * Starts the broker and its proxy. The broker deletes no record for its age.
  *
  * @category layers
  * @since 0.1.0
@@ -35,6 +39,10 @@ export const layer = (options: EmbeddedKafka.Options = {}) =>
       return proxy
     })
     return Layer.effect(Proxy, connected).pipe(
-      Layer.provideMerge(EmbeddedKafka.layer({ ...options, proxiedPorts: [proxy.port] }))
+      Layer.provideMerge(EmbeddedKafka.layer({
+        ...options,
+        properties: { ...keepForEver, ...options.properties },
+        proxiedPorts: [proxy.port]
+      }))
     )
   }))

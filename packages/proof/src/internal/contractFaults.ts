@@ -71,7 +71,7 @@ const produces = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
           assert.strictEqual(appended.baseOffset, 1n)
           yield* Steps.sendOne(session, Steps.batch(topic, 0, "d"))
           yield* session.end("commit")
-          assert.deepStrictEqual(yield* Steps.valuesIn(topic), ["a", "b", "c", "d"])
+          assert.deepStrictEqual(yield* Steps.valuesIn(topic, 4), ["a", "b", "c", "d"])
         }))
   )
 
@@ -96,7 +96,7 @@ const produces = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
           yield* Steps.sendOne(session, Steps.batch("late", 0, "b"))
           yield* session.end("commit")
         }).pipe(proxy.withRule(rule))
-        assert.deepStrictEqual(yield* Steps.valuesIn("late"), ["a", "b"])
+        assert.deepStrictEqual(yield* Steps.valuesIn("late", 2), ["a", "b"])
       })))
 }
 
@@ -199,6 +199,6 @@ const closing = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
         yield* Effect.sleep("500 millis")
         assert.strictEqual(yield* proxy.connections.opened, opened)
         assert.strictEqual((yield* proxy.log.entries).length, requests)
-        assert.deepStrictEqual(yield* Steps.valuesIn("pending", "read_uncommitted"), [])
+        assert.deepStrictEqual(yield* Steps.appendedIn("pending"), [])
       })))
 }
