@@ -5,7 +5,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { KafkaDriver } from "../KafkaDriver.ts"
-import type { KafkaError } from "../KafkaError.ts"
+import { KafkaError, ProducerClosed } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import * as ProducerOptions from "../ProducerOptions.ts"
 import * as TransactionState from "../TransactionState.ts"
@@ -114,8 +114,14 @@ const awaitSettled = (core: ProducerCore): Effect.Effect<boolean> =>
  */
 const fenceOpenTransaction = (core: ProducerCore): Effect.Effect<void> =>
   Effect.gen(function*() {
-    if (core.dead !== null || core.current === null) return
+    const { current } = core
+    if (current === null) return
     const { transactionalId, abortTimeout } = core.settings
+    const reason = new ProducerClosed({ transactionalId })
+    current.queue.discard(new KafkaError({ operation: "send", reason }))
+    // What is on its way would go on waiting for an answer that nobody reads.
+    yield* current.queue.stop
+    if (core.dead !== null) return
     yield* Effect.logWarning("kafka-once: the producer is closed under an open transaction", {
       transactionalId
     })

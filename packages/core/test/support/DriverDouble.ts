@@ -139,6 +139,7 @@ export const make = (options: Options = {}) =>
     return {
       broker,
       calls: state.calls,
+      scripts: state.scripts,
       driver: makeDriver(state, { ...fullCapabilities, ...options.capabilities }),
       /** The next call of an operation, or the nth from now, meets a fault. */
       script: (operation: Operation, fault: Fault, nth = 1): void => {

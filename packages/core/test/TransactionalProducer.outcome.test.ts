@@ -1,0 +1,323 @@
+import { assert, describe, it } from "@effect/vitest"
+import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import { type Capabilities } from "@kafka-once/core/KafkaDriver"
+import type { KafkaError } from "@kafka-once/core/KafkaError"
+import * as Transaction from "@kafka-once/core/Transaction"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
+import { TestClock } from "effect/testing"
+import { type DriverDouble, Fault } from "./support/DriverDouble.ts"
+import * as Rig from "./support/Rig.ts"
+
+const schedule = Schedule.spaced("10 millis").pipe(Schedule.upTo({ times: 5 }))
+
+const body = (transaction: Rig.Open) => transaction.send([Rig.record("a")])
+
+const offsets = (lastProcessed: bigint) => ({
+  groupId: "billing",
+  membership: { generationId: 7, memberId: "member-1", groupInstanceId: null },
+  offsets: [{ topic: "input", partition: 0, lastProcessed }]
+})
+
+const resolveLater = (double: DriverDouble, error: KafkaError) =>
+  Effect.provideService(Transaction.resolve(error), KafkaDriver, double.driver)
+
+const withoutRepeat: Partial<Capabilities> = { commitRetry: false }
+
+describe("an answer to a commit that is lost", () => {
+  it.effect("is one committed copy for the bracket form with a schedule", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      const { exit } = yield* Rig.timed(
+        Transaction.send([Rig.record("a")]).pipe(producer.withTransaction({ retry: schedule }))
+      )
+      assert(Exit.isSuccess(exit))
+      assert.deepStrictEqual(double.visible(), ["a"])
+      assert.strictEqual(double.count("send"), 1)
+    }))
+
+  it.effect("is one committed copy for Transaction.retry around a scope", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      const { exit } = yield* Rig.timed(
+        Rig.scopeForm(producer, body).pipe(Transaction.retry(schedule))
+      )
+      assert(Exit.isSuccess(exit))
+      assert.deepStrictEqual(double.visible(), ["a"])
+      assert.strictEqual(double.count("send"), 1)
+    }))
+
+  it.effect("is one committed copy for plain Effect.retry on timeouts around a scope", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      // The evidence cannot be read either, so that the failure reaches the retry.
+      double.always("endMarker", Fault.NoAnswer())
+      const { exit } = yield* Rig.timed(
+        Rig.scopeForm(producer, body).pipe(
+          Effect.retry({ schedule, while: (error) => error.reason._tag === "TimedOut" })
+        )
+      )
+      Rig.reason(exit, "CommitOutcomeUnknown")
+      assert.deepStrictEqual(double.visible(), ["a"])
+      assert.strictEqual(double.count("send"), 1)
+    }))
+
+  it.effect("is never run again while the outcome is unknown, whatever retryWhile says", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      double.always("endMarker", Fault.NoAnswer())
+      const { exit } = yield* Rig.timed(
+        Transaction.send([Rig.record("a")]).pipe(
+          producer.withTransaction({ retry: schedule, retryWhile: () => true })
+        )
+      )
+      Rig.reason(exit, "CommitOutcomeUnknown")
+      assert.deepStrictEqual(double.visible(), ["a"])
+    }))
+
+  it.effect("is asked for by repeating the same commit, where the driver can", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      double.script("commit", Fault.ActNoAnswer())
+      const { exit } = yield* Rig.timed(Rig.scopeForm(producer, body))
+      assert(Exit.isSuccess(exit))
+      assert.strictEqual(double.count("commit"), 2)
+      assert.strictEqual(double.count("endMarker"), 0)
+      // The session has left a request unanswered, so it is replaced.
+      assert.strictEqual(double.count("initialize"), 2)
+    }))
+})
+
+describe.each(Rig.forms)("a commit without an answer, %s", (_name, form) => {
+  it.effect("is committed where the log says so", () =>
+    Effect.gen(function*() {
+      const { double, producer, events } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      let open: Rig.Open | undefined
+      const { exit, millis } = yield* Rig.timed(form(producer, (transaction) => {
+        open = transaction
+        return body(transaction)
+      }))
+      assert(Exit.isSuccess(exit))
+      const outcome = yield* open!.outcome
+      assert(outcome._tag === "Committed" && outcome.proof === "end marker")
+      assert.isBelow(millis, 1_000)
+      assert.deepStrictEqual(
+        events.map(({ _tag }) => _tag),
+        ["SessionRetired", "SessionOpened", "TransactionSettled"]
+      )
+    }))
+
+  it.effect("is a definite abort where the log says so, and may be run again", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.NoAnswer())
+      const { exit } = yield* Rig.timed(form(producer, body))
+      Rig.reason(exit, "CommitRefused")
+      assert.strictEqual(Rig.kafkaError(exit).recovery, "retry")
+      assert.deepStrictEqual(double.visible(), [])
+      const again = yield* Rig.timed(form(producer, body).pipe(Transaction.retry(schedule)))
+      assert(Exit.isSuccess(again.exit))
+      assert.deepStrictEqual(double.visible(), ["a"])
+    }))
+
+  it.effect("that arrives after the fence changes nothing", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.Late())
+      const { exit } = yield* Rig.timed(form(producer, body))
+      Rig.reason(exit, "CommitRefused")
+      yield* form(producer, (transaction) =>
+        Effect.andThen(transaction.send([Rig.record("next")]), double.releaseLate))
+      assert.deepStrictEqual(double.visible(), ["next"])
+    }))
+
+  it.effect("stays unknown while no leader can be asked, and is told later", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      double.always("endMarker", Fault.Hang())
+      let open: Rig.Open | undefined
+      const { exit, millis } = yield* Rig.timed(form(producer, (transaction) => {
+        open = transaction
+        return body(transaction)
+      }))
+      const unknown = Rig.reason(exit, "CommitOutcomeUnknown")
+      assert.lengthOf(unknown.acknowledged, 1)
+      assert.isAtMost(millis, 25_000)
+      assert.strictEqual((yield* open!.outcome)._tag, "Unknown")
+      double.heal()
+      const told = yield* resolveLater(double, Rig.kafkaError(exit))
+      assert.strictEqual(told._tag, "Committed")
+      // The marker was there, so nobody was fenced to find it.
+      assert.strictEqual(double.count("initialize"), 2)
+      yield* form(producer, (transaction) => transaction.send([Rig.record("next")]))
+      assert.deepStrictEqual(double.visible(), ["a", "next"])
+    }))
+
+  it.effect("stays unknown where retention has deleted the evidence", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      const { exit } = yield* Rig.timed(form(producer, (transaction) =>
+        Effect.tap(body(transaction), () =>
+          Effect.sync(double.broker.trim))))
+      Rig.reason(exit, "CommitOutcomeUnknown")
+      const told = yield* Rig.timed(resolveLater(double, Rig.kafkaError(exit)))
+      assert(Exit.isSuccess(told.exit))
+      assert.strictEqual(told.exit.value._tag, "Unknown")
+    }))
+
+  it.effect("is told by another partition where one leader does not answer", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      double.script("endMarker", Fault.Hang())
+      const { exit, millis } = yield* Rig.timed(
+        form(producer, (transaction) => transaction.send([Rig.record("a"), Rig.record("b", 1)]))
+      )
+      assert(Exit.isSuccess(exit))
+      assert.isBelow(millis, 3_000)
+    }))
+
+  it.effect("stays unknown while no session can be opened, and says what is left open", () =>
+    Effect.gen(function*() {
+      const { double, producer, events } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.NoAnswer())
+      double.always("openSession", Fault.NotSent())
+      double.always("probe", Fault.NotSent())
+      const { exit, millis } = yield* Rig.timed(form(producer, body), 24_000)
+      Rig.reason(exit, "CommitOutcomeUnknown")
+      assert.isAtMost(millis, 25_000)
+      assert(events.some(({ _tag }) => _tag === "TransactionLeftOpen"))
+      double.heal()
+      yield* TestClock.adjust("10 seconds")
+      const told = yield* Rig.timed(resolveLater(double, Rig.kafkaError(exit)))
+      assert(Exit.isSuccess(told.exit))
+      assert.strictEqual(told.exit.value._tag, "Aborted")
+    }))
+})
+
+describe("a commit without an answer", () => {
+  it.effect("whose repetition another instance has fenced does not fence that instance", () =>
+    Effect.gen(function*() {
+      const { double, producer, events } = yield* Rig.make()
+      double.script("commit", Fault.ActNoAnswer())
+      double.script("commit", Fault.Answer({ code: 90 }))
+      const { exit } = yield* Rig.timed(Rig.scopeForm(producer, body))
+      assert(Exit.isSuccess(exit))
+      assert.strictEqual(double.count("initialize"), 1)
+      assert.strictEqual((yield* producer.status).state, "Dead")
+      assert(events.some(({ _tag }) => _tag === "Fenced"))
+      Rig.reason(yield* Effect.exit(Rig.scopeForm(producer, body)), "ProducerFenced")
+    }))
+
+  it.effect("and with offsets alone is told by their token", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      let open: Rig.Open | undefined
+      const committed = yield* Rig.timed(Rig.scopeForm(producer, (transaction) => {
+        open = transaction
+        return transaction.sendOffsets(offsets(41n))
+      }))
+      assert(Exit.isSuccess(committed.exit))
+      const outcome = yield* open!.outcome
+      assert(outcome._tag === "Committed" && outcome.proof === "committed offset")
+      double.script("commit", Fault.NoAnswer())
+      const aborted = yield* Rig.timed(
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+      )
+      Rig.reason(aborted.exit, "CommitRefused")
+    }))
+
+  it.effect("and with offsets that are not read stable is not called aborted", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({
+        capabilities: { commitRetry: false, stableOffsets: false }
+      })
+      double.script("commit", Fault.NoAnswer())
+      const { exit } = yield* Rig.timed(
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(41n)))
+      )
+      Rig.reason(exit, "CommitOutcomeUnknown")
+    }))
+
+  it.effect("a committed transaction in a failed run forbids to run it again", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      const { exit } = yield* Rig.timed(
+        Effect.andThen(Rig.scopeForm(producer, body), Effect.fail("later")).pipe(
+          Transaction.retry(schedule, { retryWhile: () => true })
+        )
+      )
+      Rig.failsWith(exit, "later")
+      assert.deepStrictEqual(double.visible(), ["a"])
+    }))
+})
+
+describe("running a transaction again", () => {
+  it.effect("happens after a timeout, once it is definitely aborted", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      double.always("send", Fault.Answer({ code: 7 }))
+      const { exit } = yield* Rig.timed(
+        Transaction.send([Rig.record("a")]).pipe(
+          Effect.tapError(() => Effect.sync(double.heal)),
+          producer.withTransaction({ retry: schedule })
+        )
+      )
+      assert(Exit.isSuccess(exit))
+      assert.deepStrictEqual(double.visible(), ["a"])
+      assert.strictEqual(double.count("abort"), 1)
+    }))
+
+  it.effect("does not happen for the body's own failure, unless retryWhile says so", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      let runs = 0
+      const own = Effect.suspend(() => Effect.fail(`run ${++runs}`))
+      const once = yield* Rig.timed(own.pipe(producer.withTransaction({ retry: schedule })))
+      Rig.failsWith(once.exit, "run 1")
+      const again = yield* Rig.timed(
+        Effect.andThen(Transaction.send([Rig.record("a")]), own).pipe(
+          producer.withTransaction({ retry: schedule, retryWhile: (error) => error === "run 2" })
+        )
+      )
+      Rig.failsWith(again.exit, "run 3")
+      assert.deepStrictEqual(double.visible(), [])
+    }))
+
+  it.effect("does not happen for a fatal failure", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      double.script("send", Fault.Answer({ code: 29 }))
+      const { exit } = yield* Rig.timed(
+        Transaction.send([Rig.record("a")]).pipe(producer.withTransaction({ retry: schedule }))
+      )
+      Rig.reason(exit, "NotAuthorized")
+      assert.strictEqual(double.count("send"), 1)
+    }))
+
+  it.effect("does not happen for a defect or an interruption", () =>
+    Effect.gen(function*() {
+      const { producer } = yield* Rig.make()
+      let runs = 0
+      const died = yield* Effect.exit(
+        Effect.suspend(() => Effect.die(++runs)).pipe(producer.withTransaction({ retry: schedule }))
+      )
+      const interrupted = yield* Effect.exit(
+        Effect.suspend(() => {
+          runs += 1
+          return Effect.interrupt
+        }).pipe(producer.withTransaction({ retry: schedule }))
+      )
+      assert(Exit.isFailure(died) && Exit.isFailure(interrupted))
+      assert.strictEqual(runs, 2)
+    }))
+})
