@@ -35,7 +35,7 @@ export const begin = (
     }
     const span = yield* startTransactionSpan(transactionalId)
     return yield* beginInTurn(core, restore, options, span).pipe(
-      withStepSpan("begin", transactionalId, span, {}),
+      withStepSpan("begin", transactionalId, span),
       Effect.onExit((exit) =>
         Exit.isSuccess(exit) ?
           Effect.void :

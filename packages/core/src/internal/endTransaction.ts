@@ -68,7 +68,7 @@ export const commit = (transaction: OpenTransaction): Effect.Effect<Ended> =>
       ? yield* resolveUnknown(transaction, error)
       : yield* endRefused(transaction, refused)
   }).pipe(
-    withStepSpan("commit", transaction.core.settings.transactionalId, transaction.span, {})
+    withStepSpan("commit", transaction.core.settings.transactionalId, transaction.span)
   )
 
 interface CommitFailed {
@@ -251,7 +251,7 @@ export const abort = (
     yield* replace(transaction, "the abort had no clean answer", { leftOpen: true })
     return aborted(failure)
   }).pipe(
-    withStepSpan("abort", transaction.core.settings.transactionalId, transaction.span, {})
+    withStepSpan("abort", transaction.core.settings.transactionalId, transaction.span)
   )
 
 const endWithAbort = (transaction: OpenTransaction) => {

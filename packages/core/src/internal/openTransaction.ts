@@ -194,16 +194,17 @@ export const sendTraced = (
   transaction: OpenTransaction,
   records: ReadonlyArray<ProducerRecord>
 ): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> => {
-  const topic = Array.isArray(records) ? records[0]?.topic : undefined
   const { transactionalId } = transaction.core.settings
-  return send(transaction, records).pipe(
-    withStepSpan("send", transactionalId, transaction.span, {
+  const span = withStepSpan("send", transactionalId, transaction.span, () => {
+    const topic = Array.isArray(records) ? records[0]?.topic : undefined
+    return {
       "messaging.batch.message_count": records.length,
       ...(topic !== undefined && records.every((record) => record?.topic === topic)
         ? { "messaging.destination.name": topic }
         : {})
-    })
-  )
+    }
+  })
+  return span(send(transaction, records))
 }
 
 const sendAll = (
@@ -211,14 +212,20 @@ const sendAll = (
   records: ReadonlyArray<ProducerRecord>
 ): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> =>
   Effect.gen(function*() {
-    const header = transaction.core.settings.traceHeaders ? yield* traceHeader : null
-    const now = transaction.clock.currentTimeMillisUnsafe()
+    const { clock, core } = transaction
+    const header = core.settings.traceHeaders ? yield* traceHeader : null
+    const now = clock.currentTimeMillisUnsafe()
     const sized = yield* Effect.catch(
       encodeAll(records, now, header),
       (reason) => taint(transaction, "send", reason)
     )
     const placed: Array<SendQueue.PlacedRecord> = []
-    for (const record of sized) placed.push(yield* place(transaction, record))
+    for (const record of sized) {
+      const count = core.topics.known(record.topic, clock) ??
+        (yield* askPartitionCount(transaction, record.topic))
+      const one = place(transaction, record, count)
+      placed.push(one ?? (yield* refusePartition(transaction, record)))
+    }
     yield* transaction.queue.awaitRoom
     // Something else may have failed while this send waited. That the body has ended meanwhile is no
     // reason to drop the records: the settling waits for every send that was under way.
@@ -301,36 +308,43 @@ export const expired = (
   })
 }
 
+const askPartitionCount = (
+  transaction: OpenTransaction,
+  topic: string
+): Effect.Effect<number, KafkaError> =>
+  Effect.catch(
+    transaction.core.topics.ask(topic, transaction.clock),
+    (error) => taint(transaction, "send", recordFailure(transaction, error, { topics: [topic] }))
+  )
+
 /**
- * Gives a record its partition, once: what is sent again keeps it.
+ * Gives a record its partition, once: what is sent again keeps it. `null` where it asks for one that
+ * its topic does not have.
  */
 const place = (
+  { core }: OpenTransaction,
+  { bytes, encoded, partition, topic }: SizedRecord,
+  count: number
+): SendQueue.PlacedRecord | null => {
+  if (partition !== undefined) {
+    return partition < count ? { topic, partition, encoded, bytes } : null
+  }
+  const chosen = encoded.key === null
+    ? core.chooseSticky(topic, count, bytes)
+    : partitionOfKey(encoded.key, count)
+  return { topic, partition: chosen, encoded, bytes }
+}
+
+const refusePartition = (
   transaction: OpenTransaction,
-  record: SizedRecord
-): Effect.Effect<SendQueue.PlacedRecord, KafkaError> => {
-  const { core } = transaction
-  return core.topics.partitionCount(record.topic).pipe(
-    Effect.catch((error) =>
-      taint(
-        transaction,
-        "send",
-        recordFailure(transaction, error, { topics: [record.topic] })
-      )
-    ),
-    Effect.flatMap((count) => {
-      if (record.partition !== undefined && record.partition >= count) {
-        // The topic may have grown since it was asked; the next send asks again.
-        core.topics.forget(record.topic)
-        const { topic, partition } = record
-        return taint(transaction, "send", new UnknownTopic({ topic, partition }))
-      }
-      const { topic, encoded, bytes } = record
-      const partition = record.partition ??
-        (encoded.key === null
-          ? core.chooseSticky(topic, count, bytes)
-          : partitionOfKey(encoded.key, count))
-      return Effect.succeed({ topic, partition, encoded, bytes })
-    })
+  { partition, topic }: SizedRecord
+): Effect.Effect<never, KafkaError> => {
+  // The topic may have grown since it was asked; the next send asks again.
+  transaction.core.topics.forget(topic)
+  return taint(
+    transaction,
+    "send",
+    new UnknownTopic({ topic, ...(partition === undefined ? {} : { partition }) })
   )
 }
 

@@ -1,10 +1,10 @@
 import type * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import * as Metric from "effect/Metric"
 import { KafkaError, TransactionEnded } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import * as Settlement from "../Settlement.ts"
@@ -240,9 +240,9 @@ const sendMergedOffsets = (
         ),
         onUnanswered: () => note(transaction, "Unanswered")
       }).pipe(
-        withStepSpan("offsets", transactionalId, transaction.span, {
+        withStepSpan("offsets", transactionalId, transaction.span, () => ({
           "messaging.consumer.group.name": commits.groupId
-        }),
+        })),
         Effect.catch((error) =>
           Effect.sync(() => {
             const reason = recordFailure(transaction, error, { groupId: commits.groupId })
@@ -263,42 +263,47 @@ const conclude = (
   exit: Exit.Exit<unknown, unknown>,
   { outcome, failure }: Ended
 ): Effect.Effect<void, KafkaError> =>
-  Effect.gen(function*() {
-    const { core, clock, beganAtMillis, acknowledgedRecords, acknowledgedBytes } = transaction
-    const { metrics, settings } = core
-    core.current = null
+  Effect.suspend(() => {
+    transaction.core.current = null
     Attempt.settled(transaction, outcome)
     Deferred.doneUnsafe(transaction.outcome, Effect.succeed(outcome))
-    const durationMillis = monotonicMillisOf(clock) - beganAtMillis
-    yield* Effect.all([
-      Metric.update(outcomeMetric(metrics, outcome), 1),
-      Metric.update(metrics.openTransactions, 0),
-      Metric.update(metrics.transactionDuration, durationMillis),
-      acknowledgedRecords === 0
-        ? Effect.void
-        : Metric.update(metrics.sentRecords, acknowledgedRecords),
-      acknowledgedBytes === 0 ? Effect.void : Metric.update(metrics.sentBytes, acknowledgedBytes),
-      publish(
-        core,
-        ProducerEvent.TransactionSettled({
-          transactionalId: settings.transactionalId,
-          outcome,
-          records: acknowledgedRecords,
-          durationMillis
-        })
-      ),
-      endSpan(transaction.span, failure === null ? exit : Exit.fail(failure), outcome._tag)
-    ], { discard: true }).pipe(
+    const told = tell(transaction, failure === null ? exit : Exit.fail(failure), outcome).pipe(
       // A tracer is the program's, and may throw; the transaction has ended all the same.
       Effect.catchDefect((defect) =>
         Effect.logError("kafka-once: telling of a transaction's end died", defect)
       ),
       Effect.ensuring(transaction.releasePermit)
     )
-    if (failure !== null) return yield* Effect.fail(failure)
+    if (failure !== null) return Effect.andThen(told, Effect.fail(failure))
     // The body succeeded and the program was interrupted before the commit point: its value must not
     // get out as if it had been committed.
-    if (transaction.interruptedBeforeCommit) return yield* Effect.interrupt
+    return transaction.interruptedBeforeCommit ? Effect.andThen(told, Effect.interrupt) : told
+  })
+
+/**
+ * Metrics, event and span of a transaction that has ended, in one step: each transaction pays for it.
+ */
+const tell = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>,
+  outcome: TransactionOutcome
+): Effect.Effect<void> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const { core, clock, beganAtMillis, acknowledgedRecords, acknowledgedBytes } = transaction
+    const { metrics, settings } = core
+    const durationMillis = monotonicMillisOf(clock) - beganAtMillis
+    outcomeMetric(metrics, outcome).updateUnsafe(1, context)
+    metrics.openTransactions.updateUnsafe(0, context)
+    metrics.transactionDuration.updateUnsafe(durationMillis, context)
+    if (acknowledgedRecords > 0) metrics.sentRecords.updateUnsafe(acknowledgedRecords, context)
+    if (acknowledgedBytes > 0) metrics.sentBytes.updateUnsafe(acknowledgedBytes, context)
+    const settled = ProducerEvent.TransactionSettled({
+      transactionalId: settings.transactionalId,
+      outcome,
+      records: acknowledgedRecords,
+      durationMillis
+    })
+    return Effect.andThen(publish(core, settled), endSpan(transaction.span, exit, outcome._tag))
   })
 
 const outcomeMetric = (

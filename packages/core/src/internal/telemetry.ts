@@ -2,72 +2,62 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as References from "effect/References"
 import type * as Tracer from "effect/Tracer"
 import { encodeUtf8 } from "./utf8.ts"
 
 /**
- * The metrics of every producer, by OpenTelemetry's messaging conventions where these have a name.
+ * The metrics of one producer, with its transactional id as an attribute, by OpenTelemetry's messaging conventions where these have a name.
  * Durations are in milliseconds, as Effect's exporters expect of a histogram of times.
  */
-export const metrics = {
-  transactions: Metric.counter("kafka_once.transactions", {
-    description: "Transactions that have ended, by outcome",
-    incremental: true
-  }),
-  openTransactions: Metric.gauge("kafka_once.transactions.open", {
-    description: "Transactions that are open now"
-  }),
-  transactionDuration: Metric.histogram("kafka_once.transaction.duration", {
-    description: "From the begin of a transaction to its end, in milliseconds",
-    boundaries: Metric.exponentialBoundaries({ start: 1, factor: 2, count: 16 })
-  }),
-  sentRecords: Metric.counter("messaging.client.sent.messages", {
-    description: "Records that the broker has acknowledged",
-    incremental: true
-  }),
-  sentBytes: Metric.counter("kafka_once.sent.bytes", {
-    description: "Bytes of the records that the broker has acknowledged, before compression",
-    incremental: true
-  }),
-  retries: Metric.counter("kafka_once.transaction.retries", {
-    description: "Transactions that were run again after a definite abort",
-    incremental: true
-  }),
-  sessionsOpened: Metric.counter("kafka_once.sessions.opened", {
-    description: "Producer sessions that were opened",
-    incremental: true
-  }),
-  sessionsRetired: Metric.counter("kafka_once.sessions.retired", {
-    description: "Producer sessions that were closed because something was not clean",
-    incremental: true
-  })
-} as const
-
-/**
- * The metrics of one producer, with its transactional id as an attribute.
- */
 export const metricsOf = (transactionalId: string) => {
+  // Given to each metric as it is made: `Metric.withAttributes` merges them anew at every update.
   const attributes = { "messaging.kafka.transactional_id": transactionalId }
-  const own = <Input, State>(metric: Metric.Metric<Input, State>) =>
-    Metric.withAttributes(metric, attributes)
+  const counter = (name: string, description: string, more: Record<string, string> = {}) =>
+    Metric.counter(name, {
+      description,
+      attributes: { ...attributes, ...more },
+      incremental: true
+    })
   const outcome = (name: string) =>
-    Metric.withAttributes(metrics.transactions, { ...attributes, outcome: name })
+    counter("kafka_once.transactions", "Transactions that have ended, by outcome", {
+      outcome: name
+    })
   return {
     committed: outcome("committed"),
     aborted: outcome("aborted"),
     unknown: outcome("unknown"),
-    openTransactions: own(metrics.openTransactions),
-    transactionDuration: own(metrics.transactionDuration),
-    sentRecords: own(metrics.sentRecords),
-    sentBytes: own(metrics.sentBytes),
-    retries: own(metrics.retries),
-    sessionsOpened: own(metrics.sessionsOpened),
-    sessionsRetired: own(metrics.sessionsRetired)
+    openTransactions: Metric.gauge("kafka_once.transactions.open", {
+      description: "Transactions that are open now",
+      attributes
+    }),
+    transactionDuration: Metric.histogram("kafka_once.transaction.duration", {
+      description: "From the begin of a transaction to its end, in milliseconds",
+      attributes,
+      boundaries: Metric.exponentialBoundaries({ start: 1, factor: 2, count: 16 })
+    }),
+    sentRecords: counter(
+      "messaging.client.sent.messages",
+      "Records that the broker has acknowledged"
+    ),
+    sentBytes: counter(
+      "kafka_once.sent.bytes",
+      "Bytes of the records that the broker has acknowledged, before compression"
+    ),
+    retries: counter(
+      "kafka_once.transaction.retries",
+      "Transactions that were run again after a definite abort"
+    ),
+    sessionsOpened: counter("kafka_once.sessions.opened", "Producer sessions that were opened"),
+    sessionsRetired: counter(
+      "kafka_once.sessions.retired",
+      "Producer sessions that were closed because something was not clean"
+    )
   }
 }
 
 /**
- * The metrics of one producer.
+ * What {@link metricsOf} makes.
  */
 export type ProducerMetrics = ReturnType<typeof metricsOf>
 
@@ -81,20 +71,25 @@ export const withStepSpan = (
   step: "begin" | "send" | "offsets" | "commit" | "abort",
   transactionalId: string,
   parent: Tracer.AnySpan | undefined,
-  attributes: Record<string, unknown>
+  attributes: () => Record<string, unknown> = () => ({})
 ) =>
-<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-  Effect.withSpan(self, `${step} ${transactionalId}`, {
-    kind: step === "send" ? "producer" : "client",
-    captureStackTrace: false,
-    ...(parent === undefined ? {} : { parent }),
-    attributes: {
-      "messaging.system": "kafka",
-      "messaging.operation.name": step,
-      "messaging.kafka.transactional_id": transactionalId,
-      ...attributes
-    }
-  })
+<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) =>
+    // A span that nobody sees still costs half of one that somebody does.
+    !fiber.getRef(References.TracerEnabled)
+      ? self
+      : Effect.withSpan(self, `${step} ${transactionalId}`, {
+        kind: step === "send" ? "producer" : "client",
+        captureStackTrace: false,
+        ...(parent === undefined ? {} : { parent }),
+        attributes: {
+          "messaging.system": "kafka",
+          "messaging.operation.name": step,
+          "messaging.kafka.transactional_id": transactionalId,
+          ...attributes()
+        }
+      })
+  )
 
 /**
  * Starts the span of a whole transaction. It is ended by hand, because in the scope form the

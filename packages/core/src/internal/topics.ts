@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { DriverError, KafkaDriver } from "../KafkaDriver.ts"
@@ -8,7 +8,12 @@ import { type Exhausted, monotonicMillisOf, untilDeadline } from "./repeat.ts"
  * How many partitions each topic has, asked once and then remembered for a while.
  */
 export interface Topics {
-  readonly partitionCount: (topic: string) => Effect.Effect<number, DriverError | Exhausted>
+  /** The count where it is remembered; `null` where it has to be asked. */
+  readonly known: (topic: string, clock: Clock.Clock) => number | null
+  readonly ask: (
+    topic: string,
+    clock: Clock.Clock
+  ) => Effect.Effect<number, DriverError | Exhausted>
   readonly forget: (topic: string) => void
 }
 
@@ -22,7 +27,7 @@ const maxTopics = 10_000
  * Makes the topics of one producer.
  */
 export const make = (driver: KafkaDriver["Service"], limit: Duration.Duration): Topics => {
-  const known = new Map<string, { readonly count: number; readonly untilMillis: number }>()
+  const counts = new Map<string, { readonly count: number; readonly untilMillis: number }>()
 
   const ask = (topic: string, clock: Clock.Clock) =>
     Effect.map(
@@ -34,22 +39,22 @@ export const make = (driver: KafkaDriver["Service"], limit: Duration.Duration): 
         onUnanswered: () => {}
       }),
       (count) => {
-        if (known.size >= maxTopics) known.clear()
-        known.set(topic, { count, untilMillis: monotonicMillisOf(clock) + maxAgeMillis })
+        if (counts.size >= maxTopics) counts.clear()
+        counts.set(topic, { count, untilMillis: monotonicMillisOf(clock) + maxAgeMillis })
         return count
       }
     )
 
   return {
-    partitionCount: (topic) =>
-      Clock.clockWith((clock) => {
-        const entry = known.get(topic)
-        return entry !== undefined && monotonicMillisOf(clock) < entry.untilMillis
-          ? Effect.succeed(entry.count)
-          : ask(topic, clock)
-      }),
+    known: (topic, clock) => {
+      const entry = counts.get(topic)
+      return entry !== undefined && monotonicMillisOf(clock) < entry.untilMillis
+        ? entry.count
+        : null
+    },
+    ask,
     forget: (topic) => {
-      known.delete(topic)
+      counts.delete(topic)
     }
   }
 }
