@@ -7,7 +7,7 @@ const conditions = ["@kafka-once/source", "module", "node", "development|product
 const slow = process.env["KAFKA_ONCE_SLOW"] === "1"
 
 // Projects whose test files share one broker; it is started when one of them runs.
-const sharesBroker: ReadonlyArray<string> = ["testing"]
+const sharesBroker: ReadonlyArray<string> = ["proof", "testing"]
 
 const project = (
   name: string,

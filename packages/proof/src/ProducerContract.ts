@@ -1,37 +1,33 @@
 /**
  * What the library promises over a driver, shown on a real broker with faults on the wire.
  *
- * Each title states a promise of the README. Visible records are counted by the Java client, which
- * shares no code with any driver; a fault that never happened fails its test.
+ * Each title states a promise of the README. Visible records are read by `LogReader`, which shares
+ * no code with any driver, and in one test by the Java client too; a fault that never happened
+ * fails its test.
  *
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
-import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import type { ProducerOptions } from "@kafka-once/core/ProducerOptions"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
-import type { FaultProxy } from "@kafka-once/testing/FaultProxy"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { randomUUID } from "node:crypto"
+import * as PartitionLog from "./PartitionLog.ts"
+import {
+  type DriverAt,
+  make as makeBench,
+  reasonOf,
+  send,
+  soon,
+  timeouts,
+  withProducer
+} from "./ProducerBench.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
-
-/**
- * A driver as this contract takes it: a function of the addresses to connect to.
- *
- * @category models
- * @since 0.1.0
- */
-export type DriverAt = (
-  addresses: ReadonlyArray<string>
-) => Layer.Layer<KafkaDriver, { readonly message: string }>
 
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 
@@ -55,87 +51,8 @@ export const suite = (name: string, driver: DriverAt): void => {
   )
 }
 
-/**
- * What one test works with: a topic and a transactional id of its own, and the proxy's driver.
- */
-interface Bench {
-  readonly topic: string
-  readonly transactionalId: string
-  readonly proxy: FaultProxy
-  readonly driver: Layer.Layer<KafkaDriver, { readonly message: string }>
-  readonly options: ProducerOptions
-  /** The values that the Java client reads under read_committed. */
-  readonly visible: Effect.Effect<ReadonlyArray<string>, unknown>
-}
-
-// Short deadlines, so that what is lost is missed soon.
-const timeouts = {
-  requestTimeout: "500 millis",
-  deliveryTimeout: "2 seconds",
-  commitTimeout: "2 seconds",
-  abortTimeout: "2 seconds",
-  drainTimeout: "2 seconds",
-  resolveTimeout: "5 seconds",
-  initializeTimeout: "3 seconds"
-} as const
-
-const makeBench = (driverAt: DriverAt) =>
-  Effect.gen(function*() {
-    const kafka = yield* EmbeddedKafka.EmbeddedKafka
-    const proxy = yield* ProxiedKafka.Proxy
-    const id = randomUUID().slice(0, 8)
-    const topic = `topic-${id}`
-    const transactionalId = `id-${id}`
-    yield* kafka.createTopic(topic, { partitions: 2 })
-    const { bootstrapServers, classPath } = kafka
-    const bench: Bench = {
-      topic,
-      transactionalId,
-      proxy,
-      driver: driverAt([`${proxy.host}:${proxy.port}`]),
-      options: { transactionalId, ...timeouts },
-      visible: Effect.map(
-        CommittedRecords.read({ bootstrapServers, classPath, topic }),
-        (records) => records.map(({ value }) => value === null ? "null" : text.decode(value)).sort()
-      )
-    }
-    return bench
-  })
-
-const text = new TextDecoder()
-
-/** Runs a test on its bench, with a producer over the proxy. */
-const withProducer = <E>(
-  driverAt: DriverAt,
-  test: (
-    bench: Bench,
-    producer: TransactionalProducer.TransactionalProducer["Service"]
-  ) => Effect.Effect<void, E, KafkaDriver>
-) =>
-  Effect.gen(function*() {
-    const bench = yield* makeBench(driverAt)
-    yield* Effect.gen(function*() {
-      const producer = yield* TransactionalProducer.make(bench.options)
-      yield* test(bench, producer)
-    }).pipe(Effect.scoped, Effect.provide(bench.driver))
-  })
-
-const send = (topic: string, ...values: ReadonlyArray<string>) =>
-  Transaction.send(values.map((value) => ({ topic, partition: 0, key: "key", value })))
-
-const soon = Schedule.spaced("20 millis").pipe(Schedule.upTo({ times: 3 }))
-
-const reasonOf = <A>(exit: Exit.Exit<A, unknown>): string => {
-  const error = Exit.findErrorOption(exit)
-  if (Option.isNone(error)) return Exit.isSuccess(exit) ? "success" : "no typed failure"
-  const value = error.value
-  return typeof value === "object" && value !== null && "reason" in value
-    ? String((value.reason as { readonly _tag: string })._tag)
-    : String(value)
-}
-
 const lostCommits = (it: It, driver: DriverAt): void => {
-  it.effect("a commit whose response is lost is reported committed, once, under a schedule (P4)", () =>
+  it.effect("a commit whose response is lost is committed once, also under a schedule (P4)", () =>
     withProducer(
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>
@@ -169,10 +86,10 @@ const lostCommits = (it: It, driver: DriverAt): void => {
           const outcome = yield* Effect.scoped(Effect.gen(function*() {
             const transaction = yield* producer.begin()
             yield* transaction.send([{ topic, key: "key", value: "one" }])
-            return transaction.outcome
+            return transaction
           })).pipe(
             Effect.retry({ while: (error) => error.reason._tag === "TimedOut", times: 3 }),
-            Effect.flatten,
+            Effect.flatMap(({ outcome }) => outcome),
             proxy.withRule(lost)
           )
           assert.deepInclude(outcome, { _tag: "Committed", proof: "end marker" })
@@ -249,6 +166,14 @@ const lostCommits = (it: It, driver: DriverAt): void => {
     ))
 }
 
+/** The one test that asks Java too keeps the reader of all others honest. */
+const seenByJava = (topic: string) =>
+  Effect.gen(function*() {
+    const kafka = yield* EmbeddedKafka.EmbeddedKafka
+    const records = yield* CommittedRecords.read({ ...kafka, topic })
+    return records.map(PartitionLog.textOf)
+  })
+
 const lostSends = (it: It, driver: DriverAt): void => {
   it.effect("a committed record is in the log, whatever was lost before it (P1)", () =>
     withProducer(
@@ -264,13 +189,14 @@ const lostSends = (it: It, driver: DriverAt): void => {
           assert.strictEqual(reasonOf(first), "TimedOut")
           yield* send(topic, "committed").pipe(producer.withTransaction())
           assert.deepStrictEqual(yield* visible, ["committed"])
+          assert.deepStrictEqual(yield* seenByJava(topic), ["committed"])
         })
     ))
 
   it.effect("a send that is aborted while it is pending is never part of the next (P2)", () =>
     withProducer(
       driver,
-      ({ topic, proxy, transactionalId, visible }, producer) =>
+      ({ assertNothingOpen, topic, proxy, transactionalId, visible }, producer) =>
         Effect.gen(function*() {
           const swallowed = FaultProxyRule.dropRequest({
             api: "Produce",
@@ -286,6 +212,7 @@ const lostSends = (it: It, driver: DriverAt): void => {
               Effect.exit
             )
           }).pipe(Effect.scoped)
+          yield* assertNothingOpen
           yield* send(topic, "committed").pipe(producer.withTransaction())
           assert.deepStrictEqual(yield* visible, ["committed"])
         })
@@ -355,7 +282,7 @@ const lostAborts = (it: It, driver: DriverAt): void => {
   it.effect("an abort whose answer is lost keeps the body's error, and leaves nothing open", () =>
     withProducer(
       driver,
-      ({ topic, proxy, transactionalId, visible }, producer) =>
+      ({ assertNothingOpen, topic, proxy, transactionalId, visible }, producer) =>
         Effect.gen(function*() {
           const lost = FaultProxyRule.dropRequest({ api: "EndTxn", commit: false, transactionalId })
           const exit = yield* send(topic, "aborted").pipe(
@@ -365,6 +292,7 @@ const lostAborts = (it: It, driver: DriverAt): void => {
             proxy.withRule(lost)
           )
           assert.strictEqual(reasonOf(exit), "mine")
+          yield* assertNothingOpen
           // An open transaction would hold every later record back from the reader.
           yield* send(topic, "committed").pipe(producer.withTransaction())
           assert.deepStrictEqual(yield* visible, ["committed"])

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type AddressInfo, createServer, type Socket } from "node:net"
 
-/** Listens on a free port and does with every connection what a stranger does; gives the address. */
+/** Listens on a free port and does with each connection what a stranger does; gives its address. */
 export const listen = (
   behave: (socket: Socket) => void
 ): Effect.Effect<string, never, Scope.Scope> =>
