@@ -7,8 +7,9 @@ import type * as Tracer from "effect/Tracer"
 import { encodeUtf8 } from "./utf8.ts"
 
 /**
- * The metrics of one producer, with its transactional id as an attribute, by OpenTelemetry's messaging conventions where these have a name.
- * Durations are in milliseconds, as Effect's exporters expect of a histogram of times.
+ * The metrics of one producer, with its transactional id as an attribute, by OpenTelemetry's
+ * messaging conventions where these have a name. Durations are in milliseconds, as Effect's exporters
+ * expect of a histogram of times.
  */
 export const metricsOf = (transactionalId: string) => {
   // Given to each metric as it is made: `Metric.withAttributes` merges them anew at every update.
