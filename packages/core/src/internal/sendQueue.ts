@@ -294,7 +294,8 @@ const deliver = (
 }
 
 /**
- * Takes each batch's answer, and tells which calls are answered, and which batches are to be sent again and why.
+ * Takes each batch's answer, and tells which calls are answered, and which batches are to be sent
+ * again and why.
  */
 const sortAnswers = (
   batches: ReadonlyArray<Batch>,

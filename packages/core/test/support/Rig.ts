@@ -94,6 +94,10 @@ export const timed = <A, E, R>(
       Effect.exit(self).pipe(Effect.zip(Clock.currentTimeMillis)),
       { startImmediately: true }
     )
+    // Until it waits for the clock: what it does before takes no virtual time.
+    for (let turn = 0; turn < 200 && fiber.pollUnsafe() === undefined; turn++) {
+      yield* Effect.yieldNow
+    }
     yield* TestClock.adjust(limitMillis)
     const done = fiber.pollUnsafe()
     if (done === undefined) throw new Error(`it still hangs after ${limitMillis} ms`)
