@@ -337,8 +337,8 @@ export const reasonOf = (code: number): CodeReason => byCode.get(code)?.reason ?
  *
  * **Details**
  *
- * A code that is not in the table, or not expected for the request, means `resolve` for EndTxn, where
- * the transaction may have been decided, and `abort and replace` elsewhere.
+ * A code that is not in the table, or not expected for the request, means `resolve` for EndTxn,
+ * where the transaction may have been decided, and `abort and replace` elsewhere.
  *
  * @category accessors
  * @since 0.1.0

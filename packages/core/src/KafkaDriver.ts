@@ -105,8 +105,8 @@ export const Failure = Data.taggedEnum<Failure>()
  *
  * **Details**
  *
- * *Shape*: `detail` is the client's own message, for people. It never holds a record's key or value,
- * nor a secret: the client's error objects can carry options, so they are not attached.
+ * *Shape*: `detail` is the client's own message, for people. It never holds a record's key or
+ * value, nor a secret: the client's error objects can carry options, so they are not attached.
  *
  * @category errors
  * @since 0.1.0
@@ -150,9 +150,9 @@ export interface PartitionBatch extends TopicPartition {
  *
  * **Details**
  *
- * *Units and bounds*: `baseOffset` is the offset of the batch's first record, `-1n` where the broker
- * does not tell; `logAppendTime` is in milliseconds since 1970, `-1n` unless the topic stamps
- * records itself.
+ * *Units and bounds*: `baseOffset` is the offset of the batch's first record, `-1n` where the
+ * broker does not tell; `logAppendTime` is in milliseconds since 1970, `-1n` unless the topic
+ * stamps records itself.
  *
  * @category models
  * @since 0.1.0
@@ -167,8 +167,8 @@ export interface Appended {
  *
  * **Details**
  *
- * *Shape*: `metadata` is stored beside each offset and holds the token of this attempt, by which the
- * outcome of a transaction of offsets alone is told later.
+ * *Shape*: `metadata` is stored beside each offset and holds the token of this attempt, by which
+ * the outcome of a transaction of offsets alone is told later.
  *
  * @category models
  * @since 0.1.0
@@ -193,8 +193,8 @@ export type End = "commit" | "abort"
  *
  * **Details**
  *
- * *Shape*: `"none yet"` means that the partition has no end marker of that producer id up to its end;
- * `"gone"` that the log no longer holds the offset.
+ * *Shape*: `"none yet"` means that the partition has no end marker of that producer id up to its
+ * end; `"gone"` that the log no longer holds the offset.
  *
  * @category models
  * @since 0.1.0
@@ -224,9 +224,9 @@ export interface ProducerIdentity {
  * - `initialize`: one InitProducerId with (-1, -1). It is repeated by the library after a refusal
  *   such as CONCURRENT_TRANSACTIONS, on the same session.
  * - `begin`: opens the next transaction at the client; writes nothing.
- * - `send`: registers the partitions and sends each batch, one attempt. It answers for each batch in
- *   the order given and never fails as a whole. A batch that is sent again after a failure must keep
- *   its sequence: the library repeats exactly the same batches or gives up.
+ * - `send`: registers the partitions and sends each batch, one attempt. It answers for each batch
+ *   in the order given and never fails as a whole. A batch that is sent again after a failure must
+ *   keep its sequence: the library repeats exactly the same batches or gives up.
  * - `sendOffsets`: AddOffsetsToTxn and TxnOffsetCommit, one attempt each.
  * - `end`: one EndTxn. Where the failed request is not `EndTxn` itself, EndTxn was not sent.
  *
@@ -275,7 +275,8 @@ export interface SessionOptions {
  * - `openSession`: connects a session; closing the scope closes its sockets, after which nothing of
  *   it is sent.
  * - `endMarker`: reads forward from `offset`, uncommitted, to the first end marker of `producerId`.
- * - `committedOffsets`: a group's committed positions with their metadata, `null` where it has none.
+ * - `committedOffsets`: a group's committed positions with their metadata, `null` where it has
+ *   none.
  *
  * @category services
  * @since 0.1.0

@@ -12,8 +12,8 @@ import * as Schema from "effect/Schema"
  *
  * *Shape*
  * - `retry`: the transaction is definitely aborted, or never began; running it again is safe.
- * - `refresh`: look up leader or coordinator again. The library does so by itself, and no reason that
- *   reaches a program has it today.
+ * - `refresh`: look up leader or coordinator again. The library does so by itself, and no reason
+ *   that reaches a program has it today.
  * - `abort`: what was asked cannot be committed as it is; running it again gives the same answer.
  * - `restart`: this producer is no longer the owner of its transactional id, or is closed.
  * - `reconfigure`: rights, configuration, versions or names must change first.
@@ -500,8 +500,8 @@ export const Acknowledged = Schema.Struct({
 
 /**
  * The commit was sent and its outcome could not be proven within the deadline. The transaction is
- * committed or aborted, never half of each; which of the two, `Transaction.resolve` tells later, also
- * from another process: this reason is plain data, and `Schema` encodes it.
+ * committed or aborted, never half of each; which of the two, `Transaction.resolve` tells later,
+ * also from another process: this reason is plain data, and `Schema` encodes it.
  *
  * @category errors
  * @since 0.1.0

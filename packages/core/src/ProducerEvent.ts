@@ -14,7 +14,8 @@ import type { TransactionOutcome } from "./TransactionOutcome.ts"
  * **Details**
  *
  * *Shape*
- * - `SessionOpened`: a session has its producer id and epoch; transactions of older epochs are ended.
+ * - `SessionOpened`: a session has its producer id and epoch; transactions of older epochs are
+ *   ended.
  * - `SessionRetired`: the session is closed and never used again; `why` says what was not clean.
  * - `TransactionSettled`: a transaction has ended, with its outcome, its number of acknowledged
  *   records and how long it was open. Also when the program that began it was interrupted.

@@ -22,9 +22,10 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
  * - `deliveryTimeout` (6.5 s): one `send`, with its retries.
  * - `drainTimeout` (5 s), `commitTimeout` (8 s), `abortTimeout` (5 s), `resolveTimeout` (10 s): the
  *   steps of a release, which takes at most 25 s together.
- * - `maxWaiting` (1,000 callers) and `maxWaitingTime` (30 s): the queue for the one open transaction.
- * - `maxRequestRecords` (10,000) and `maxRequestBytes` (900,000): one Produce request's batch for one
- *   partition; the broker's default limit is 1,048,588 bytes.
+ * - `maxWaiting` (1,000 callers) and `maxWaitingTime` (30 s): the queue for the one open
+ *   transaction.
+ * - `maxRequestRecords` (10,000) and `maxRequestBytes` (900,000): one Produce request's batch for
+ *   one partition; the broker's default limit is 1,048,588 bytes.
  * - `maxPendingBytes` (33,554,432): records that wait to be sent; past that `send` waits.
  * - `traceHeaders` (false): adds the W3C `traceparent` of the send's span to each record's headers.
  *
@@ -117,7 +118,8 @@ type CountSetting = "maxWaiting" | "maxRequestRecords" | "maxRequestBytes" | "ma
  *
  * **Details**
  *
- * *Errors*: `Misconfigured` names the setting, its value and what is wrong with it; nothing is sent.
+ * *Errors*: `Misconfigured` names the setting, its value and what is wrong with it; nothing is
+ * sent.
  *
  * @category constructors
  * @since 0.1.0

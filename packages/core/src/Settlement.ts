@@ -49,8 +49,8 @@ export interface Ledger {
  *
  * **Details**
  *
- * *Shape*: `failure` is the typed failure to add where the exit itself is a success; `null` where the
- * exit speaks for itself. `Leave` sends nothing more, and the session is closed.
+ * *Shape*: `failure` is the typed failure to add where the exit itself is a success; `null` where
+ * the exit speaks for itself. `Leave` sends nothing more, and the session is closed.
  *
  * @category models
  * @since 0.1.0
@@ -74,8 +74,8 @@ export const Decision = Data.taggedEnum<Decision>()
  *
  * **Details**
  *
- * The table at the head of this module has a row for each case. `commitWhen` can turn a failure into
- * a commit; nothing can turn a tainted, fenced, expired or interrupted transaction into one.
+ * The table at the head of this module has a row for each case. `commitWhen` can turn a failure
+ * into a commit; nothing can turn a tainted, fenced, expired or interrupted transaction into one.
  *
  * @category operations
  * @since 0.1.0
@@ -104,9 +104,9 @@ const leftNothing = (outcome: TransactionOutcome): boolean =>
  *
  * **Details**
  *
- * Only when every transaction that it began is proven to be aborted: never after an unknown outcome,
- * and never after one that committed. Then a `KafkaError` whose recovery is *retry* may, and whatever
- * `retryWhile` allows. The schedule says when, this function says whether.
+ * Only when every transaction that it began is proven to be aborted: never after an unknown
+ * outcome, and never after one that committed. Then a `KafkaError` whose recovery is *retry* may,
+ * and whatever `retryWhile` allows. The schedule says when, this function says whether.
  *
  * @category operations
  * @since 0.1.0

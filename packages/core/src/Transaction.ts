@@ -23,9 +23,9 @@ import type { TransactionOutcome } from "./TransactionOutcome.ts"
  *
  * **When to use**
  *
- * Use the functions of this module, such as {@link send}, in code that must run inside a transaction
- * and need not know which. `TransactionalProducer.withTransaction` provides it; in the scope form
- * `TransactionalProducer.begin` returns it.
+ * Use the functions of this module, such as {@link send}, in code that must run inside a
+ * transaction and need not know which. `TransactionalProducer.withTransaction` provides it; in the
+ * scope form `TransactionalProducer.begin` returns it.
  *
  * **Details**
  *
@@ -33,13 +33,13 @@ import type { TransactionOutcome } from "./TransactionOutcome.ts"
  * - `send`: sends records and answers when the broker has acknowledged all of them, with one
  *   `RecordMetadata` for each in the order given. Sends that wait while one is on its way travel
  *   together in the next request.
- * - `sendOffsets`: adds a consumer group's processed offsets. They are merged per group and sent once,
- *   when the transaction commits.
+ * - `sendOffsets`: adds a consumer group's processed offsets. They are merged per group and sent
+ *   once, when the transaction commits.
  * - `outcome`: waits for the settlement and tells how the transaction ended.
  *
- * *Errors*: every method fails with `KafkaError`. A send that fails or is interrupted means that the
- * transaction cannot commit any more, also when the body catches the error. A transaction used after
- * its end fails with `TransactionEnded`.
+ * *Errors*: every method fails with `KafkaError`. A send that fails or is interrupted means that
+ * the transaction cannot commit any more, also when the body catches the error. A transaction used
+ * after its end fails with `TransactionEnded`.
  *
  * @category services
  * @since 0.1.0
@@ -117,14 +117,15 @@ export const defaultSchedule: Schedule.Schedule<unknown> = Schedule.min([
  *
  * **When to use**
  *
- * Use it around `Effect.scoped(...)` in the scope form. The bracket form has it as its option `retry`.
+ * Use it around `Effect.scoped(...)` in the scope form. The bracket form has it as its option
+ * `retry`.
  *
  * **Details**
  *
- * The schedule says when, the library says whether: every transaction that the failed run began must
- * be proven to be aborted, and the failure must be a `KafkaError` whose recovery is `retry`, or one
- * that `retryWhile` allows. A run after whose failure the outcome of a transaction is unknown, or in
- * which one has committed, is never repeated.
+ * The schedule says when, the library says whether: every transaction that the failed run began
+ * must be proven to be aborted, and the failure must be a `KafkaError` whose recovery is `retry`,
+ * or one that `retryWhile` allows. A run after whose failure the outcome of a transaction is
+ * unknown, or in which one has committed, is never repeated.
  *
  * *Errors*: those of the last run, unchanged.
  *
@@ -169,13 +170,13 @@ const mayRunAgain = <E>(
   })
 
 /**
- * Asks for the outcome of a transaction whose commit was not proven, also in another process or after
- * a restart.
+ * Asks for the outcome of a transaction whose commit was not proven, also in another process or
+ * after a restart.
  *
  * **When to use**
  *
- * Use it with the error of a transaction whose recovery is `resolve`, once the cluster can be reached
- * again; keep the error (it is plain data, and `Schema` encodes it) to ask after a restart.
+ * Use it with the error of a transaction whose recovery is `resolve`, once the cluster can be
+ * reached again; keep the error (it is plain data, and `Schema` encodes it) to ask after a restart.
  *
  * **Details**
  *

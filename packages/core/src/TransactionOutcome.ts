@@ -12,9 +12,9 @@ import type { CommitOutcomeUnknown } from "./KafkaError.ts"
  * **Details**
  *
  * *Shape*
- * - `Committed`: `proof` tells by what it is known: the coordinator's `"answer"`; the `"end marker"`
- *   or the `"committed offset"` read after an answer was lost; `"nothing sent"` for a transaction
- *   that wrote nothing.
+ * - `Committed`: `proof` tells by what it is known: the coordinator's `"answer"`; the `"end
+ *   marker"` or the `"committed offset"` read after an answer was lost; `"nothing sent"` for a
+ *   transaction that wrote nothing.
  * - `Aborted`: no record of it is ever visible to a reader under `read_committed`.
  * - `Unknown`: not proven yet; ask again with `Transaction.resolve`.
  *

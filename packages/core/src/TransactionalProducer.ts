@@ -32,9 +32,9 @@ import type { State } from "./TransactionState.ts"
  *
  * **Details**
  *
- * *Shape*: `state` is the state of its one transaction; `waiting` is how many callers wait for their
- * turn; `unreachableSinceMillis` is when (since 1970) the last broker answered in vain asked for,
- * `None` while brokers answer. `ready` is true while a `begin` would not fail at once.
+ * *Shape*: `state` is the state of its one transaction; `waiting` is how many callers wait for
+ * their turn; `unreachableSinceMillis` is when (since 1970) the last broker answered in vain asked
+ * for, `None` while brokers answer. `ready` is true while a `begin` would not fail at once.
  *
  * @category models
  * @since 0.1.0
@@ -117,8 +117,8 @@ export interface WithTransaction {
  * - `status`: how it is doing now.
  *
  * *Units and bounds*: one transaction at a time; concurrent callers wait in order, at most
- * `maxWaiting` of them for at most `maxWaitingTime`, then fail with `Busy`. A release takes at most 25
- * seconds with the default settings.
+ * `maxWaiting` of them for at most `maxWaitingTime`, then fail with `Busy`. A release takes at most
+ * 25 seconds with the default settings.
  *
  * *Errors*: `KafkaError`; see its reasons. `recovery` says what can be done.
  *
@@ -165,8 +165,8 @@ export class TransactionalProducer extends Context.Service<TransactionalProducer
  * older instance of it left behind, so that wrong credentials or addresses fail here.
  *
  * *Errors*: `KafkaError` of the operation `initialize`: `Misconfigured` before anything is sent;
- * `AuthenticationFailed`, `NotAuthorized`, `TlsFailed`, `NotKafka` at the first answer; `Unreachable`
- * after `initializeTimeout`.
+ * `AuthenticationFailed`, `NotAuthorized`, `TlsFailed`, `NotKafka` at the first answer;
+ * `Unreachable` after `initializeTimeout`.
  *
  * @category constructors
  * @since 0.1.0

@@ -4,8 +4,8 @@ import type { OpenTransaction } from "./openTransaction.ts"
 
 /**
  * One run of a program that may be run again, and what is to be known of the transactions that it
- * has begun. It holds those that are open, and of those that have ended only the outcomes that forbid
- * another run: a run may be a whole day of transactions.
+ * has begun. It holds those that are open, and of those that have ended only the outcomes that
+ * forbid another run: a run may be a whole day of transactions.
  */
 export interface Attempt {
   readonly open: Set<OpenTransaction>
@@ -54,7 +54,8 @@ export const settled = (transaction: OpenTransaction, outcome: TransactionOutcom
 }
 
 /**
- * The outcomes of a run's transactions, one of each kind, or `null` while one of them is still open.
+ * The outcomes of a run's transactions, one of each kind, or `null` while one of them is still
+ * open.
  */
 export const outcomesOf = (attempt: Attempt): ReadonlyArray<TransactionOutcome> | null =>
   attempt.open.size > 0 ? null : [...attempt.outcomes.values()]

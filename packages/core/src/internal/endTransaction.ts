@@ -48,8 +48,8 @@ const commitFailure = (reason: Reason): KafkaError =>
   new KafkaError({ operation: "commit", reason })
 
 /**
- * Commits: EndTxn, once, or repeated with the same session where the driver can. From here on nothing
- * interrupts.
+ * Commits: EndTxn, once, or repeated with the same session where the driver can. From here on
+ * nothing interrupts.
  */
 export const commit = (transaction: OpenTransaction): Effect.Effect<Ended> =>
   Effect.gen(function*() {
@@ -318,8 +318,8 @@ export const leave = (
   )
 
 /**
- * Something was still on its way when the drain's time was over: without its answer neither a commit
- * nor an abort on this session would be safe, so the fence ends the transaction.
+ * Something was still on its way when the drain's time was over: without its answer neither a
+ * commit nor an abort on this session would be safe, so the fence ends the transaction.
  */
 export const leaveUndrained = (
   transaction: OpenTransaction,

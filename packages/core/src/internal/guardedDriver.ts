@@ -9,11 +9,11 @@ import {
 } from "../KafkaDriver.ts"
 
 /**
- * A driver whose defects are failures: a bug of a client must not become a defect of the program, nor
- * keep a release from ending.
+ * A driver whose defects are failures: a bug of a client must not become a defect of the program,
+ * nor keep a release from ending.
  *
- * A call of EndTxn that died may have been sent. Of every other call it is enough to say that it will
- * not be repeated: a transaction in which it failed is aborted and its session replaced.
+ * A call of EndTxn that died may have been sent. Of every other call it is enough to say that it
+ * will not be repeated: a transaction in which it failed is aborted and its session replaced.
  */
 export const guarded = (driver: KafkaDriver["Service"]): KafkaDriver["Service"] =>
   KafkaDriver.of({

@@ -25,8 +25,9 @@ export type MergedOffsets = Map<string, Group>
 export const make = (): MergedOffsets => new Map()
 
 /**
- * Adds what a group has processed; the highest offset of a partition wins. Offsets fetched under two
- * generations cannot be in one transaction: between them the partitions may have had another owner.
+ * Adds what a group has processed; the highest offset of a partition wins. Offsets fetched under
+ * two generations cannot be in one transaction: between them the partitions may have had another
+ * owner.
  */
 export const add = (merged: MergedOffsets, offsets: GroupOffsets): ConsumerFenced | null => {
   const { groupId, membership } = offsets

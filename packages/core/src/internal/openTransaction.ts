@@ -172,7 +172,7 @@ export const send = (
   Effect.suspend(() => {
     const refused = refusal(transaction, "send", transaction.ended)
     if (refused !== null) return Effect.fail(refused)
-    if (records.length === 0) return Effect.succeed([])
+    if (Array.isArray(records) && records.length === 0) return Effect.succeed([])
     transaction.sendsUnderWay += 1
     Latch.closeUnsafe(transaction.quiet)
     return Effect.onExit(sendAll(transaction, records), (exit) =>
@@ -196,7 +196,9 @@ export const sendTraced = (
 ): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> => {
   const { transactionalId } = transaction.core.settings
   const span = withStepSpan("send", transactionalId, transaction.span, () => {
-    const topic = Array.isArray(records) ? records[0]?.topic : undefined
+    // What is no array is refused by the send itself.
+    if (!Array.isArray(records)) return {}
+    const topic = records[0]?.topic
     return {
       "messaging.batch.message_count": records.length,
       ...(topic !== undefined && records.every((record) => record?.topic === topic)

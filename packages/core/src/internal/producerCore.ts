@@ -43,8 +43,8 @@ export interface ProducerCore {
 }
 
 /**
- * Moves the producer's state. An event that its state does not know is a bug of the library, and the
- * only reason for which it may die.
+ * Moves the producer's state. An event that its state does not know is a bug of the library, and
+ * the only reason for which it may die.
  */
 export const transition = (core: ProducerCore, event: TransactionState.Event): void => {
   const next = TransactionState.step(core.state, event)

@@ -79,8 +79,8 @@ const makeCore = (
   })
 
 /**
- * Closes a producer: lets its open transaction settle for as long as a release may take, then closes
- * its session. Nothing can be begun or sent in it meanwhile.
+ * Closes a producer: lets its open transaction settle for as long as a release may take, then
+ * closes its session. Nothing can be begun or sent in it meanwhile.
  */
 const close = (core: ProducerCore): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -96,8 +96,8 @@ const close = (core: ProducerCore): Effect.Effect<void> =>
   })
 
 /**
- * Waits for the producer's permit: no transaction has it then, and no begin. A transaction whose body
- * goes on is given less time than one that is already being settled.
+ * Waits for the producer's permit: no transaction has it then, and no begin. A transaction whose
+ * body goes on is given less time than one that is already being settled.
  */
 const awaitSettled = (core: ProducerCore): Effect.Effect<boolean> =>
   Effect.gen(function*() {

@@ -9,8 +9,8 @@ import { KafkaError, Unreachable } from "../KafkaError.ts"
 /**
  * Whether any broker answers, as one producer knows it.
  *
- * The first caller that finds none pays its whole deadline; from then on callers fail at once, until
- * a probe in the background gets an answer.
+ * The first caller that finds none pays its whole deadline; from then on callers fail at once,
+ * until a probe in the background gets an answer.
  */
 export interface Reachability {
   readonly check: (operation: KafkaError["operation"]) => Effect.Effect<void, KafkaError>

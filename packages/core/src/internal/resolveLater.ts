@@ -8,8 +8,8 @@ import * as LiveSession from "./liveSession.ts"
 import * as OutcomeResolver from "./outcomeResolver.ts"
 
 /**
- * Answers a transaction's outcome without the producer that ran it: by its end marker where there is
- * one, and else by a fence and another look.
+ * Answers a transaction's outcome without the producer that ran it: by its end marker where there
+ * is one, and else by a fence and another look.
  */
 export const resolve = (
   unguarded: KafkaDriver["Service"],

@@ -40,9 +40,9 @@ import { endSpan, withStepSpan } from "./telemetry.ts"
  * bracket form.
  *
  * It fails only where the exit itself does not tell what happened: a body that succeeded, and a
- * transaction that did not commit or is not proven to have. It is bounded, it never dies, and when it
- * returns the transaction has ended or, where the cluster cannot be reached, nothing of it can be
- * accepted any more.
+ * transaction that did not commit or is not proven to have. It is bounded, it never dies, and when
+ * it returns the transaction has ended or, where the cluster cannot be reached, nothing of it can
+ * be accepted any more.
  */
 export const settle = (
   transaction: OpenTransaction,
@@ -54,8 +54,8 @@ export const settle = (
       (isEmpty(transaction)
         ? settleEmpty(transaction, exit, choice)
         : settleSent(transaction, exit, choice)).pipe(
-          // Only a broken invariant of the library ends here. Whatever it was, the body's own failure
-          // must not become a defect, and the permit must not be lost.
+          // Only a broken invariant of the library ends here. Whatever it was, the body's own
+          // failure must not become a defect, and the permit must not be lost.
           Effect.catchDefect((defect) =>
             Effect.andThen(
               Effect.logError("kafka-once: settling a transaction died; please report", defect),
@@ -63,7 +63,8 @@ export const settle = (
             )
           ),
           Effect.flatMap((ended) => conclude(transaction, exit, ended)),
-          // The program's own defect stays the same one, but it does not hide a failure of the body.
+          // The program's own defect stays the same one, but it does not hide a failure of the
+          // body.
           Effect.andThen(
             choice.thrown !== null && Exit.isSuccess(exit)
               ? Effect.failCause(choice.thrown)
@@ -155,7 +156,8 @@ const isDrainingToCommit = (state: State): boolean =>
   state._tag === "Draining" && state.intent === "commit"
 
 /**
- * Waits until everything that was asked for has settled, and sends the offsets; tells whether it has.
+ * Waits until everything that was asked for has settled, and sends the offsets; tells whether it
+ * has.
  *
  * On the way to a commit the wait can be interrupted: an interruption before EndTxn is sent aborts
  * (I10). The release itself is not interruptible, so this is the one place that looks.
@@ -275,13 +277,14 @@ const conclude = (
       Effect.ensuring(transaction.releasePermit)
     )
     if (failure !== null) return Effect.andThen(told, Effect.fail(failure))
-    // The body succeeded and the program was interrupted before the commit point: its value must not
-    // get out as if it had been committed.
+    // The body succeeded and the program was interrupted before the commit point: its value must
+    // not get out as if it had been committed.
     return transaction.interruptedBeforeCommit ? Effect.andThen(told, Effect.interrupt) : told
   })
 
 /**
- * Metrics, event and span of a transaction that has ended, in one step: each transaction pays for it.
+ * Metrics, event and span of a transaction that has ended, in one step: each transaction pays for
+ * it.
  */
 const tell = (
   transaction: OpenTransaction,

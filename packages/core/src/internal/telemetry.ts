@@ -8,8 +8,8 @@ import { encodeUtf8 } from "./utf8.ts"
 
 /**
  * The metrics of one producer, with its transactional id as an attribute, by OpenTelemetry's
- * messaging conventions where these have a name. Durations are in milliseconds, as Effect's exporters
- * expect of a histogram of times.
+ * messaging conventions where these have a name. Durations are in milliseconds, as Effect's
+ * exporters expect of a histogram of times.
  */
 export const metricsOf = (transactionalId: string) => {
   // Given to each metric as it is made: `Metric.withAttributes` merges them anew at every update.
@@ -65,8 +65,8 @@ export type ProducerMetrics = ReturnType<typeof metricsOf>
 /**
  * The span of one step of a transaction, as a child of the transaction's own span.
  *
- * Stack traces are not captured: a transaction makes several spans, and each capture costs more than
- * the span.
+ * Stack traces are not captured: a transaction makes several spans, and each capture costs more
+ * than the span.
  */
 export const withStepSpan = (
   step: "begin" | "send" | "offsets" | "commit" | "abort",

@@ -1,9 +1,9 @@
 /**
  * A Kafka cluster in memory: transactional ids with epochs, logs with end markers, group offsets.
  *
- * It follows `TransactionCoordinator` and `ProducerStateManager` of Kafka 4.x as far as transactions
- * of protocol version 1 need it, and does each thing at once: what is asynchronous in a broker is
- * scripted by the driver double.
+ * It follows `TransactionCoordinator` and `ProducerStateManager` of Kafka 4.x as far as
+ * transactions of protocol version 1 need it, and does each thing at once: what is asynchronous in
+ * a broker is scripted by the driver double.
  */
 import type {
   Appended,

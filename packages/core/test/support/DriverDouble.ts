@@ -1,7 +1,7 @@
 /**
- * A driver in memory, over a {@link BrokerDouble}: it logs every call of the port, and its faults are
- * data. A fault that a test scripts and that never fires fails the test, and so does a session that
- * is left open.
+ * A driver in memory, over a {@link BrokerDouble}: it logs every call of the port, and its faults
+ * are data. A fault that a test scripts and that never fires fails the test, and so does a session
+ * that is left open.
  */
 import {
   type Appended,
@@ -49,7 +49,8 @@ export type Operation =
  * - `ActNoAnswer`: the broker acts, and the answer is lost. `NoAnswer`: the request is lost.
  * - `Hang`: the request is lost, and the client waits for ever. `ActHang`: the same for the answer.
  * - `Late`: no answer now; the broker acts when the test says `releaseLate`.
- * - `Delay`: the broker acts after a while; `Gate`: when the test opens it. `Die`: the client throws.
+ * - `Delay`: the broker acts after a while; `Gate`: when the test opens it. `Die`: the client
+ *   throws.
  */
 export type Fault = Data.TaggedEnum<{
   Answer: { readonly code: number; readonly partition?: number; readonly request?: Request }
