@@ -1,6 +1,6 @@
 /**
- * Writes docs/errors.md from the error table and the reasons of core, or with --check fails when the
- * file is not what they say.
+ * Writes docs/errors.md from the error table and the reasons of core, or with --check fails when
+ * the file is not what they say.
  */
 import * as ErrorCode from "@kafka-once/core/ErrorCode"
 import * as KafkaError from "@kafka-once/core/KafkaError"

@@ -1,8 +1,8 @@
 /**
  * The driver over kafkajs 2.2.4.
  *
- * kafkajs is no longer maintained and speaks the old transaction protocol. This driver walls in what
- * it does wrong, and declares what it cannot do; the package's README lists each defect.
+ * kafkajs is no longer maintained and speaks the old transaction protocol. This driver walls in
+ * what it does wrong, and declares what it cannot do; the package's README lists each defect.
  *
  * @since 0.1.0
  */
@@ -25,8 +25,8 @@ import type { Settings } from "./internal/settings.ts"
  *
  * **Details**
  *
- * *Shape*: texts in PEM form. Without `ca` the authorities that Node trusts are used. `serverName` is
- * the name that the certificate must have, the broker's own host name when left out. An unknown
+ * *Shape*: texts in PEM form. Without `ca` the authorities that Node trusts are used. `serverName`
+ * is the name that the certificate must have, the broker's own host name when left out. An unknown
  * certificate is never accepted.
  *
  * @category models
@@ -64,8 +64,8 @@ export interface SaslOptions {
  * - `insecure`: allows SASL PLAIN without TLS, which sends the password as it is.
  *
  * *Units and bounds*: `connectionTimeout` (1 second) is for TCP and TLS of one connection,
- * `authenticationTimeout` (10 seconds) for its SASL exchange. `requestTimeout` (3 seconds) is for the
- * requests that belong to no producer; a producer's own come with the producer's options.
+ * `authenticationTimeout` (10 seconds) for its SASL exchange. `requestTimeout` (3 seconds) is for
+ * the requests that belong to no producer; a producer's own come with the producer's options.
  * `reauthenticationThreshold` (10 seconds) is how long before a SASL session ends it is renewed.
  * `metadataMaxAge` (5 minutes) is how long leaders are remembered while nothing fails.
  *
@@ -154,8 +154,8 @@ export const capabilities: Capabilities = {
  * **Details**
  *
  * *Errors*: `KafkaJsError` with the reason `InvalidOption` (an address that is none, PLAIN without
- * TLS) or `ClientChanged`. Nothing is connected yet: a broker that cannot be reached, or that refuses
- * the credentials, fails the first session.
+ * TLS) or `ClientChanged`. Nothing is connected yet: a broker that cannot be reached, or that
+ * refuses the credentials, fails the first session.
  *
  * *Source*: the sha256 of every file of kafkajs that the driver relies on is checked here.
  *

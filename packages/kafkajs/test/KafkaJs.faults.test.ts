@@ -188,7 +188,8 @@ const sequences = (it: It): void => {
         Effect.result(sendOnce(session, batch("at-once", 0, "one"))),
         Effect.result(sendOnce(session, batch("at-once", 0, "two")))
       ], { concurrency: 2 }).pipe(proxy.withRule(rule))
-      // The driver keeps them apart; that the second must not be sent now is for the library to know.
+      // The driver keeps them apart; that the second must not be sent now is for the library to
+      // know.
       assert.isTrue(Result.isFailure(one))
       assert.isTrue(Result.isSuccess(two))
       assert.deepStrictEqual((yield* requestsOf("at-once")).slice(before), ["Produce", "Produce"])

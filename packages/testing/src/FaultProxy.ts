@@ -124,8 +124,8 @@ export type Connections = Network.Connections
  *
  * - Delays and the times in the wire log are of the wall clock, also under a `TestClock`: the
  *   client and the broker know no other.
- * - A gate that is released with nothing behind it fails, for the test would prove nothing: wait for
- *   the `fired` of the rule that holds.
+ * - A gate that is released with nothing behind it fails, for the test would prove nothing: wait
+ *   for the `fired` of the rule that holds.
  * - The Java client takes answers strictly in the order of its requests; with several in flight use
  *   `realistic`.
  * - No TLS: put the proxy in front of a listener without it.
@@ -159,9 +159,9 @@ export interface FaultProxy {
  *
  * **When to use**
  *
- * In front of a broker's second listener whose advertised port is the proxy's, so that clients which
- * bootstrap at the proxy stay on it, and checks that bootstrap at the first listener are never
- * disturbed.
+ * In front of a broker's second listener whose advertised port is the proxy's, so that clients
+ * which bootstrap at the proxy stay on it, and checks that bootstrap at the first listener are
+ * never disturbed.
  *
  * **Details**
  *

@@ -165,7 +165,8 @@ export type Action = typeof Action.Type
 
 /**
  * One fault. In JSON:
- * `{ "name": "lost commit", "match": { "api": "EndTxn", "commit": true, "nth": 1 }, "action": { "type": "dropResponse" } }`.
+ * `{ "name": "lost commit", "match": { "api": "EndTxn", "commit": true, "nth": 1 }, "action": {
+ * "type": "dropResponse" } }`.
  *
  * **Details**
  *
@@ -356,8 +357,8 @@ export const decode = (json: unknown): Effect.Effect<FaultProxyRule, FaultProxyE
   Effect.fromResult(examine(json, Schema.decodeUnknownResult(FaultProxyRule)))
 
 /**
- * Checks a rule that a program made, as {@link decode} checks one that was read: types do not keep a
- * JavaScript program, or a cast, from naming an API that does not exist.
+ * Checks a rule that a program made, as {@link decode} checks one that was read: types do not keep
+ * a JavaScript program, or a cast, from naming an API that does not exist.
  *
  * @category decoding
  * @since 0.1.0

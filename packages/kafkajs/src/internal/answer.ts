@@ -1,10 +1,10 @@
 /**
  * What a broker's answer says, read from its bytes.
  *
- * kafkajs keeps one error of a response and throws away the rest: the code of every other partition,
- * the code of a FindCoordinator that it repeats elsewhere (K13), the number of a code that it does
- * not know (K8), and the producer id. The driver reads them itself, in the versions that kafkajs
- * speaks; see the `response.js` of each request in kafkajs' `src/protocol/requests`.
+ * kafkajs keeps one error of a response and throws away the rest: the code of every other
+ * partition, the code of a FindCoordinator that it repeats elsewhere (K13), the number of a code
+ * that it does not know (K8), and the producer id. The driver reads them itself, in the versions
+ * that kafkajs speaks; see the `response.js` of each request in kafkajs' `src/protocol/requests`.
  */
 import type { Request } from "@kafka-once/core/KafkaDriver"
 

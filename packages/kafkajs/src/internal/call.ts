@@ -9,8 +9,9 @@ import type { Call, SocketGate } from "./socketGate.ts"
 /**
  * Runs a promise of kafkajs behind a gate. Calls of one gate must not overlap.
  *
- * An interrupted call would go on inside of kafkajs, from AddPartitionsToTxn to Produce for instance,
- * and meet what is sent next. The gate is closed at once, so that nothing of it is sent later (P2).
+ * An interrupted call would go on inside of kafkajs, from AddPartitionsToTxn to Produce for
+ * instance, and meet what is sent next. The gate is closed at once, so that nothing of it is sent
+ * later (P2).
  */
 export const run = <A>(
   gate: SocketGate,

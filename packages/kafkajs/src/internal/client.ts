@@ -16,7 +16,8 @@ import type { SaslSettings, Settings, TlsSettings } from "./settings.ts"
 import type { SocketGate } from "./socketGate.ts"
 
 /**
- * kafkajs repeats nothing: the library does, and sees every attempt with its code (K2, K5, K9, K13).
+ * kafkajs repeats nothing: the library does, and sees every attempt with its code (K2, K5, K9,
+ * K13).
  */
 export const noRetry = {
   retries: 0,

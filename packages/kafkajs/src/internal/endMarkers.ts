@@ -13,8 +13,8 @@ const pageBytes = 4 * 1024 * 1024
 const mostPages = 1_024
 
 /**
- * Reads forward from `offset`, uncommitted, so that no open transaction of another producer can hold
- * the answer back.
+ * Reads forward from `offset`, uncommitted, so that no open transaction of another producer can
+ * hold the answer back.
  */
 export const find = async (
   cluster: Cluster,

@@ -1,9 +1,9 @@
 /**
  * How a failed call of kafkajs is told to the library.
  *
- * kafkajs' own error is the last thing that went wrong, which is often not what matters: after a lost
- * Produce it reports that reconnecting was refused. So the failure is read from what was written and
- * answered, and kafkajs' error only fills in where that says nothing.
+ * kafkajs' own error is the last thing that went wrong, which is often not what matters: after a
+ * lost Produce it reports that reconnecting was refused. So the failure is read from what was
+ * written and answered, and kafkajs' error only fills in where that says nothing.
  */
 import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
 import * as Answer from "./answer.ts"

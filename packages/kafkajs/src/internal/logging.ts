@@ -1,9 +1,9 @@
 /**
  * kafkajs' logger, as entries of Effect's.
  *
- * kafkajs logs at ERROR what it also rejects with, CONCURRENT_TRANSACTIONS included, which is a normal
- * part of back-to-back transactions (K9). The library reports failures itself, so every entry goes to
- * `Debug`, and kafkajs' own DEBUG to `Trace`.
+ * kafkajs logs at ERROR what it also rejects with, CONCURRENT_TRANSACTIONS included, which is a
+ * normal part of back-to-back transactions (K9). The library reports failures itself, so every
+ * entry goes to `Debug`, and kafkajs' own DEBUG to `Trace`.
  */
 import * as Effect from "effect/Effect"
 import * as LogLevel from "effect/LogLevel"

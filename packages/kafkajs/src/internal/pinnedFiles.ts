@@ -1,8 +1,8 @@
 /**
  * The files of kafkajs whose inside the driver relies on, with the sha256 of each in version 2.2.4.
  *
- * The driver walls in what these files do wrong, and reads what they write. In another version, or one
- * that was patched, a wall can stand in the wrong place, and a record be lost without a word.
+ * The driver walls in what these files do wrong, and reads what they write. In another version, or
+ * one that was patched, a wall can stand in the wrong place, and a record be lost without a word.
  */
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"

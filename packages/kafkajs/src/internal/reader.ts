@@ -46,7 +46,8 @@ export const make = Effect.fnUntraced(function*(
   let connection: Connection | null = null
   let turn = 0
   const withoutSecrets = Client.withoutSecrets(settings)
-  // Calls of one gate must not overlap, or the failure of one would be told by the requests of another.
+  // Calls of one gate must not overlap, or the failure of one would be told by the requests of
+  // another.
   const oneAtATime = (yield* Semaphore.make(1)).withPermit
 
   const drop = Effect.suspend(() => {

@@ -95,8 +95,8 @@ const withRawAnswer = ({ request, ...rest }: ProtocolRequest): ProtocolRequest =
  * - kafkajs asks for *all* topics when it means none, and fails if any partition of the cluster has
  *   no leader. An empty list instead of a null one asks for none.
  * - One partition without a leader fails the answer for every partition of its topic.
- * - One topic that is gone, or that may not be read, fails the answer for every other topic; kafkajs
- *   asks for each topic that it ever wrote to, so a session would never send again.
+ * - One topic that is gone, or that may not be read, fails the answer for every other topic;
+ *   kafkajs asks for each topic that it ever wrote to, so a session would never send again.
  *
  * The codes stay in the answer, where `topicOf` of `client.ts` finds them.
  */

@@ -1,5 +1,6 @@
 /**
- * Sending batches: one Produce request for each broker that leads some of them, one after the other.
+ * Sending batches: one Produce request for each broker that leads some of them, one after the
+ * other.
  */
 import {
   type Appended,
@@ -91,7 +92,8 @@ interface Leaders {
 /**
  * Groups batches by the broker that leads their partitions, so that each call of kafkajs is one
  * Produce: several at once could be appended in part, and a repetition would append a record twice
- * (K6). kafkajs drops a record without a word whose partition it does not know; those are `missing`.
+ * (K6). kafkajs drops a record without a word whose partition it does not know; those are
+ * `missing`.
  */
 const findLeaders = (
   session: Session,
@@ -160,8 +162,8 @@ const sendGroup = (
       },
       onFailure: (error) => {
         const produced = (call?.exchanges ?? []).filter(({ apiKey }) => apiKey === produceKey)
-        // A leader moved between grouping and sending: kafkajs wrote two requests at once, and which
-        // sequences it has taken back depends on answers that may still come.
+        // A leader moved between grouping and sending: kafkajs wrote two requests at once, and
+        // which sequences it has taken back depends on answers that may still come.
         if (produced.length > 1) session.gate.close()
         noteFailure(session, group, answers, error, produced.at(0)?.answer ?? null)
         return error.request === "Produce" && produced.length === 1 ? null : error
@@ -186,8 +188,8 @@ const noteFailure = (
   for (const batch of group) {
     const key = TopicPartition.toKey(batch)
     if (isAppended) {
-      // The broker has every batch already, which kafkajs takes for a failure (K12). It has taken the
-      // sequences back, so nothing more of this session may go to these partitions.
+      // The broker has every batch already, which kafkajs takes for a failure (K12). It has taken
+      // the sequences back, so nothing more of this session may go to these partitions.
       session.lostSequences.add(key)
       answers.set(key, Result.succeed({ baseOffset: -1n, logAppendTime: -1n }))
     } else {

@@ -145,9 +145,9 @@ const initialize = (session: Session): Effect.Effect<ProducerIdentity, DriverErr
   )
 
 /**
- * kafkajs keeps the producer id and epoch to itself: they are in no result and no event. It logs them
- * at DEBUG, but a log is made for people, and the level would have to be forced on every client; the
- * answer's own bytes are Kafka's protocol, and the gate reads them anyway.
+ * kafkajs keeps the producer id and epoch to itself: they are in no result and no event. It logs
+ * them at DEBUG, but a log is made for people, and the level would have to be forced on every
+ * client; the answer's own bytes are Kafka's protocol, and the gate reads them anyway.
  */
 const identityOf = (call: SocketGate.Call): ProducerIdentity => {
   const answer = call.exchanges.findLast(({ apiKey }) => apiKey === initProducerIdKey)?.answer

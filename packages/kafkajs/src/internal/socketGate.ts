@@ -187,8 +187,8 @@ const watchRequests = (
 }
 
 /**
- * kafkajs ends a socket that has not connected in time; a socket that is still connecting would then
- * live on until the operating system gives up, minutes later.
+ * kafkajs ends a socket that has not connected in time; a socket that is still connecting would
+ * then live on until the operating system gives up, minutes later.
  */
 const endAtOnce = (socket: net.Socket): void => {
   const end = socket.end.bind(socket)

@@ -2,7 +2,8 @@
  * The answer a broker would give if everything in a request failed with one error code.
  *
  * The response's tables are walked beside the request: an error code becomes the code, an array of
- * topics, partitions, groups or keys is mirrored from the request, and all else has Kafka's default.
+ * topics, partitions, groups or keys is mirrored from the request, and all else has Kafka's
+ * default.
  */
 import type { FieldSchema } from "./protocol/apiSchema.ts"
 import type * as Frame from "./protocol/frame.ts"
