@@ -88,7 +88,7 @@ describe("ErrorCode", () => {
     })
   }
 
-  it("no code but a clear refusal lets a commit be called aborted or be repeated as not done", () => {
+  it("no code but a clear refusal lets a commit be called aborted or repeated as not done", () => {
     const clear = new Set([14, 51])
     for (let code = -1; code <= 200; code++) {
       if (code === 0) continue

@@ -104,7 +104,7 @@ describe.each(Rig.forms)("a release, %s", (_name, form) => {
 
   for (const operation of ["openSession", "initialize"] as const) {
     for (const fault of [Fault.Hang(), Fault.Die()]) {
-      it.effect(`is bounded while the next session cannot be had: ${fault._tag} in ${operation}`, () =>
+      it.effect(`is bounded without a next session: ${fault._tag} in ${operation}`, () =>
         Effect.gen(function*() {
           const { double, producer, events } = yield* Rig.make()
           double.script("abort", Fault.NoAnswer())

@@ -229,7 +229,7 @@ describe.each(Rig.forms)("TransactionalProducer, %s", (_name, form) => {
       assert.deepStrictEqual(double.visible(), [])
     }))
 
-  it.effect("an interruption after the commit point lets the commit finish, and tells its outcome", () =>
+  it.effect("an interruption after the commit point lets the commit finish, and tells it", () =>
     Effect.gen(function*() {
       const { double, producer, events } = yield* Rig.make()
       const latch = yield* Deferred.make<void>()

@@ -30,7 +30,7 @@ describe("the partitioner", () => {
     assert.strictEqual(partitionOfKey(encodeUtf8("21"), 10), (-973932308 & 0x7fffffff) % 10)
   })
 
-  it("keeps records without a key together until a batch is full, then takes the next partition", () => {
+  it("keeps records without a key together until a batch is full, then goes on to the next", () => {
     const choose = makeSticky((count) => 5 % count)
     const first = Array.from({ length: 16 }, () => choose("orders", 3, 1_024))
     assert.deepStrictEqual(new Set(first), new Set([2]))

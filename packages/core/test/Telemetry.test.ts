@@ -1,0 +1,249 @@
+import { assert, describe, it } from "@effect/vitest"
+import { TransactionalProducer } from "@kafka-once/core/TransactionalProducer"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
+import * as Tracer from "effect/Tracer"
+import { Fault, text } from "./support/DriverDouble.ts"
+import * as Rig from "./support/Rig.ts"
+
+const canary = "canary-3f9c"
+
+const membership = { generationId: 7, memberId: "member-1", groupInstanceId: null }
+const offsets = {
+  groupId: "billing",
+  membership,
+  offsets: [{ topic: "input", partition: 0, lastProcessed: 1n }]
+}
+
+const recording = () => {
+  const spans: Array<Tracer.Span> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      spans.push(span)
+      return span
+    }
+  })
+  return { spans, tracer }
+}
+
+const named = (spans: ReadonlyArray<Tracer.Span>, name: string) => {
+  const found = spans.filter((span) => span.name === `${name} orders-0`)
+  assert.lengthOf(found, 1, name)
+  return found[0]!
+}
+
+const parentOf = (span: Tracer.Span) =>
+  span.parent._tag === "Some" ? span.parent.value.spanId : null
+
+const valueOf = (id: string, attributes: Record<string, string>) =>
+  Effect.map(Metric.snapshot, (all) => {
+    const found = all.find((metric) =>
+      metric.id === id &&
+      Object.entries(attributes).every(([key, value]) => metric.attributes?.[key] === value)
+    )
+    return found === undefined ? undefined : found.state as unknown as Record<string, number>
+  })
+
+describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
+  it.effect("each step is a span below the transaction's, with what it was about", () =>
+    Effect.gen(function*() {
+      const { producer } = yield* Rig.make()
+      const { spans, tracer } = recording()
+      yield* form(producer, (transaction) =>
+        Effect.andThen(
+          transaction.send([Rig.record("a"), Rig.record("b")]),
+          transaction.sendOffsets(offsets)
+        )).pipe(Effect.withSpan("program"), Effect.withTracer(tracer))
+      yield* form(
+        producer,
+        (transaction) => Effect.andThen(transaction.send([Rig.record("a")]), Effect.fail("own"))
+      ).pipe(
+        Effect.ignore,
+        Effect.withTracer({ ...tracer })
+      )
+      const first = spans.slice(0, spans.findIndex(({ name }) => name === "commit orders-0") + 1)
+      const whole = named(first, "transaction")
+      for (const step of ["begin", "send", "offsets", "commit"]) {
+        const span = named(first, step)
+        assert.strictEqual(parentOf(span), whole.spanId, step)
+        assert.strictEqual(span.attributes.get("messaging.system"), "kafka")
+        assert.strictEqual(span.attributes.get("messaging.operation.name"), step)
+        assert.strictEqual(span.attributes.get("messaging.kafka.transactional_id"), "orders-0")
+        assert.strictEqual(span.status._tag, "Ended")
+      }
+      const send = named(first, "send")
+      assert.strictEqual(send.kind, "producer")
+      assert.strictEqual(send.attributes.get("messaging.batch.message_count"), 2)
+      assert.strictEqual(send.attributes.get("messaging.destination.name"), "orders")
+      assert.strictEqual(
+        named(first, "offsets").attributes.get("messaging.consumer.group.name"),
+        "billing"
+      )
+      assert.strictEqual(parentOf(whole), first[0]!.spanId)
+      assert.strictEqual(whole.attributes.get("kafka_once.outcome"), "Committed")
+      const second = spans.slice(first.length)
+      assert.strictEqual(
+        named(second, "transaction").attributes.get("kafka_once.outcome"),
+        "Aborted"
+      )
+      assert.strictEqual(parentOf(named(second, "abort")), named(second, "transaction").spanId)
+      assert(spans.every(({ status }) => status._tag === "Ended"))
+    }))
+
+  it.effect("a tracer that throws costs no transaction, and no permit", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          if (!options.name.startsWith("transaction")) return span
+          span.end = () => {
+            throw new Error("a broken tracer")
+          }
+          return span
+        }
+      })
+      yield* form(producer, (transaction) => transaction.send([Rig.record("a")])).pipe(
+        Effect.withTracer(tracer)
+      )
+      yield* form(producer, (transaction) => transaction.send([Rig.record("b")]))
+      assert.deepStrictEqual(double.visible(), ["a", "b"])
+    }))
+
+  it.effect("no record's content is in a log, a span, an event or an error", () =>
+    Effect.gen(function*() {
+      const { double, producer, events } = yield* Rig.make()
+      const { spans, tracer } = recording()
+      const logs: Array<unknown> = []
+      const errors: Array<unknown> = []
+      const logger = Logger.make((options) => {
+        logs.push([options.message, options.cause])
+      })
+      const record = { topic: "orders", key: canary, value: canary, headers: { h: canary } }
+      for (
+        const [operation, fault] of [
+          ["send", Fault.Answer({ code: 10 })],
+          ["send", Fault.Die()],
+          ["send", Fault.Hang()],
+          ["commit", Fault.Hang()],
+          ["abort", Fault.Die()],
+          ["commit", Fault.Die()]
+        ] as const
+      ) {
+        if (operation === "abort") double.script("send", Fault.Answer({ code: 10 }))
+        double.script(operation, fault)
+        const { exit } = yield* Rig.timed(
+          form(producer, (transaction) => transaction.send([record])).pipe(
+            Effect.withTracer(tracer),
+            Effect.provide(Logger.layer([logger]))
+          )
+        )
+        errors.push(exit, exit._tag === "Failure" ? exit.cause.reasons.map(String) : null)
+      }
+      const wrong = yield* Effect.exit(
+        form(producer, (transaction) => transaction.send([{ ...record, headers: canary as never }]))
+      )
+      errors.push(wrong, Rig.kafkaError(wrong).message)
+      const seen = show([
+        logs,
+        errors,
+        events,
+        spans.map((span) => [
+          span.name,
+          [...span.attributes],
+          span.status,
+          (span as { events?: unknown }).events
+        ])
+      ])
+      assert.include(seen, "MESSAGE_TOO_LARGE")
+      assert.notInclude(seen, canary)
+    }))
+
+  it.effect("transactions are counted by outcome, with records, bytes, retries and sessions", () =>
+    Effect.gen(function*() {
+      const id = `counted-${_name}`
+      const own = { "messaging.kafka.transactional_id": id }
+      const { double, producer } = yield* Rig.make({
+        producer: { transactionalId: id },
+        capabilities: { commitRetry: false }
+      })
+      yield* form(producer, (transaction) => transaction.send([Rig.record("a"), Rig.record("b")]))
+      yield* Effect.ignore(
+        form(
+          producer,
+          (transaction) => Effect.andThen(transaction.send([Rig.record("c")]), Effect.fail("own"))
+        )
+      )
+      double.script("commit", Fault.ActNoAnswer())
+      double.always("endMarker", Fault.NoAnswer())
+      yield* Rig.timed(form(producer, (transaction) => transaction.send([Rig.record("d")])))
+      const count = (outcome: string) => valueOf("kafka_once.transactions", { ...own, outcome })
+      assert.strictEqual((yield* count("committed"))?.["count"], 1)
+      assert.strictEqual((yield* count("aborted"))?.["count"], 1)
+      assert.strictEqual((yield* count("unknown"))?.["count"], 1)
+      assert.strictEqual((yield* valueOf("messaging.client.sent.messages", own))?.["count"], 4)
+      assert.isAbove((yield* valueOf("kafka_once.sent.bytes", own))?.["count"] ?? 0, 4)
+      assert.strictEqual((yield* valueOf("kafka_once.sessions.opened", own))?.["count"], 2)
+      assert.strictEqual((yield* valueOf("kafka_once.sessions.retired", own))?.["count"], 1)
+      assert.strictEqual((yield* valueOf("kafka_once.transactions.open", own))?.["value"], 0)
+      assert.strictEqual((yield* valueOf("kafka_once.transaction.duration", own))?.["count"], 3)
+    }))
+
+  it.effect("settling and retiring are told as events", () =>
+    Effect.gen(function*() {
+      const { double, producer, events } = yield* Rig.make()
+      double.script("send", Fault.ActNoAnswer())
+      yield* Rig.timed(form(producer, (transaction) => transaction.send([Rig.record("a")])))
+      assert.deepStrictEqual(
+        events.map(({ _tag }) => _tag),
+        ["SessionRetired", "SessionOpened", "TransactionSettled"]
+      )
+      const settled = events.at(-1)!
+      assert(settled._tag === "TransactionSettled")
+      assert.strictEqual(settled.records, 1)
+    }))
+
+  it.effect("the trace travels in the headers only where it is asked for", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ producer: { traceHeaders: true } })
+      const { spans, tracer } = recording()
+      yield* form(
+        producer,
+        (transaction) => transaction.send([{ ...Rig.record("a"), headers: { own: "1" } }])
+      ).pipe(
+        Effect.withTracer(tracer)
+      )
+      const send = named(spans, "send")
+      assert.deepStrictEqual(
+        double.broker.written()[0]!.headers.map(([name, value]) => [name, text(value)]),
+        [["own", "1"], ["traceparent", `00-${send.traceId}-${send.spanId}-01`]]
+      )
+      const plain = yield* Rig.make()
+      yield* form(plain.producer, (transaction) => transaction.send([Rig.record("a")]))
+      assert.deepStrictEqual(plain.double.broker.written()[0]!.headers, [])
+    }))
+})
+
+/** Everything that can be read of some values, errors and byte arrays included. */
+const show = (value: unknown): string => {
+  const seen = new Set<object>()
+  const go = (value: unknown): string => {
+    if (value instanceof Uint8Array) return text(value)
+    if (typeof value !== "object" || value === null) return String(value)
+    if (seen.has(value)) return ""
+    seen.add(value)
+    const message = value instanceof Error ? value.message : ""
+    return `${message} ${
+      Object.entries(value).map(([key, part]) => `${key}: ${go(part)}`).join("\n")
+    }`
+  }
+  return go(value)
+}
+
+describe("TransactionalProducer", () => {
+  it("is a service that a layer provides", () => {
+    assert.strictEqual(TransactionalProducer.key, "@kafka-once/core/TransactionalProducer")
+  })
+})
