@@ -147,7 +147,7 @@ if (!isInstalled()) {
   if (!existsSync(join(bin, "node"))) {
     fail(
       "The install left no Node 24 in node_modules/.bin: the install script of the package " +
-        "`node` did not run. Allow install scripts (npm config get ignore-scripts), then try again.",
+        "`node` did not run. Allow install scripts (npm config get ignore-scripts); try again.",
       1
     )
   }

@@ -150,7 +150,7 @@ const moduleDoc: Rule = {
 }
 
 const declaration =
-  /^export (?:declare )?(?:abstract )?(?:const|let|class|function\*?|interface|type|namespace) (\w+)/
+  /^export (?:declare |abstract )*(?:const|let|class|function\*?|interface|type|namespace) (\w+)/
 
 /** The comment that ends just above a line, or an empty text. */
 const docAbove = (all: ReadonlyArray<string>, index: number): string => {

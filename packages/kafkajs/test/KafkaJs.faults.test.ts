@@ -140,7 +140,7 @@ const coordinators = (it: It): void => {
 }
 
 const sequences = (it: It): void => {
-  it.effect("DUPLICATE_SEQUENCE_NUMBER is an append, after which the partition is closed (K12)", () =>
+  it.effect("DUPLICATE_SEQUENCE_NUMBER is an append, and then the partition is closed (K12)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
       const { session } = yield* begun("duplicate", 2)
@@ -157,7 +157,7 @@ const sequences = (it: It): void => {
       assert.deepStrictEqual(yield* valuesIn("duplicate", 2), ["a", "c"])
     }))
 
-  it.effect("what kafkajs would lose or fail on is refused before anything is written (K19, K21)", () =>
+  it.effect("what kafkajs would lose or fail on is refused before it is written (K19, K21)", () =>
     Effect.gen(function*() {
       const { session } = yield* begun("refused")
       const before = yield* requestsOf("refused")

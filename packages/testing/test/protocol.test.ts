@@ -113,7 +113,7 @@ describe(`malformed input (seed ${seed})`, () => {
     }
   })
 
-  it("a length that claims more than the frame holds is refused before anything is allocated", () => {
+  it("a length that claims more than the frame holds is refused, and nothing allocated", () => {
     const lengths = Buffer.from([0x7f, 0xff, 0xff, 0xff])
     const result = Frame.decodeResponse("Metadata", 0, Buffer.concat([Buffer.alloc(4), lengths]))
     assert.isTrue(Result.isFailure(result))

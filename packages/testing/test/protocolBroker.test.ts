@@ -214,7 +214,7 @@ layer(Broker.layer, { timeout: "3 minutes", excludeTestServices: true })(
         }
       }))
 
-    it.effect("a broker of the version that was generated from offers no more than the tables", () =>
+    it.effect("a broker of the version generated from offers no more than the tables", () =>
       Effect.gen(function*() {
         const client = yield* connectDirect
         const { apiKeys } = yield* client.request("ApiVersions", 4, {

@@ -22,7 +22,8 @@ import org.apache.kafka.common.protocol.*;
 import org.apache.kafka.common.message.ApiMessageType;
 public class Reencode {
   public static void main(String[] args) throws Exception {
-    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    BufferedReader in =
+      new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     StringBuilder out = new StringBuilder();
     for (String line = in.readLine(); line != null; line = in.readLine()) {
       String[] part = line.split(" ", -1);

@@ -108,7 +108,7 @@ interface KafkaJsFailure {
   readonly code: unknown
 }
 
-/** kafkajs wraps an error when it does not repeat a call any more; the first one says what it was. */
+/** kafkajs wraps an error when it repeats a call no more; the first one says what it was. */
 const unwrap = (error: unknown): KafkaJsFailure => {
   let inner = error
   // kafkajs wraps at most once per retrier, and nests three of them.

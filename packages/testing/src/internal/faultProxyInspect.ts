@@ -141,7 +141,7 @@ const readProduceHead = (api: ApiSchema, content: Buffer): RequestFacts => {
   return { ...facts, producerId: ByteReader.int64(reader), producerEpoch: ByteReader.int16(reader) }
 }
 
-/** Reads the facts from a decoded response: the first error code that is not 0, wherever it lies. */
+/** Reads the facts from a decoded response: the first error code that is not 0, anywhere. */
 export const responseFacts = (body: Struct): ResponseFacts => ({
   errorCode: firstError(body),
   producerId: typeof body["producerId"] === "bigint" ? body["producerId"] : null,

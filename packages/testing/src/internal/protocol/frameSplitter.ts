@@ -2,7 +2,7 @@
  * Cuts a stream of bytes into frames: four bytes of size, then that many bytes.
  */
 
-/** Kafka's own `socket.request.max.bytes`; a size beyond it is not Kafka, and nothing is allocated. */
+/** Kafka's own `socket.request.max.bytes`; a size beyond it is not Kafka. */
 export const frameBytesMax = 100 * 1024 * 1024
 
 /**

@@ -19,7 +19,7 @@ export interface UnknownTaggedField {
 export type Struct = { readonly [field: string]: unknown }
 
 export interface Codec<A> {
-  /** The least that a value takes, so that the length of an array can be refused before it is read. */
+  /** The least that a value takes, so that an array's length can be refused before it is read. */
   readonly leastBytes: number
   readonly read: (reader: ByteReader.ByteReader) => A
   readonly write: (writer: ByteWriter.ByteWriter, value: unknown, path: string) => void
