@@ -19,6 +19,7 @@ import { begin as beginTransaction } from "./internal/beginTransaction.ts"
 import * as OpenTransaction from "./internal/openTransaction.ts"
 import type { ProducerCore } from "./internal/producerCore.ts"
 import * as ProducerLife from "./internal/producerLife.ts"
+import { send } from "./internal/sendRecords.ts"
 import { settle } from "./internal/settle.ts"
 import type { KafkaDriver } from "./KafkaDriver.ts"
 import type { KafkaError } from "./KafkaError.ts"
@@ -306,7 +307,7 @@ const toService = (
   const { transactionalId } = transaction.core.settings
   const service = Transaction.Transaction.of({
     transactionalId,
-    send: (records) => OpenTransaction.sendTraced(transaction, records),
+    send: (records) => send(transaction, records),
     sendOffsets: (offsets) => OpenTransaction.sendOffsets(transaction, offsets),
     outcome: Deferred.await(transaction.outcome)
   })

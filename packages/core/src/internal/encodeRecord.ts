@@ -1,4 +1,4 @@
-import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type { EncodedRecord } from "../KafkaDriver.ts"
 import { InvalidRecord } from "../KafkaError.ts"
 import type { Bytes, Headers, ProducerRecord } from "../ProducerRecord.ts"
@@ -28,25 +28,24 @@ export const encodeAll = (
   records: ReadonlyArray<ProducerRecord>,
   nowMillis: number,
   extraHeader: readonly [string, Uint8Array] | null
-): Effect.Effect<ReadonlyArray<SizedRecord>, InvalidRecord> =>
-  Effect.suspend(() => {
-    const now = BigInt(Math.trunc(nowMillis))
-    const encoded: Array<SizedRecord> = []
-    if (!Array.isArray(records)) {
-      const problem = "send takes an array of records"
-      return Effect.fail(new InvalidRecord({ index: 0, topic: "", problem }))
+): Result.Result<ReadonlyArray<SizedRecord>, InvalidRecord> => {
+  const now = BigInt(Math.trunc(nowMillis))
+  const encoded: Array<SizedRecord> = []
+  if (!Array.isArray(records)) {
+    const problem = "send takes an array of records"
+    return Result.fail(new InvalidRecord({ index: 0, topic: "", problem }))
+  }
+  for (let index = 0; index < records.length; index++) {
+    const record = records[index]!
+    const problem = problemOf(record)
+    if (problem !== null) {
+      const topic = typeof record?.topic === "string" ? record.topic : ""
+      return Result.fail(new InvalidRecord({ index, topic, problem }))
     }
-    for (let index = 0; index < records.length; index++) {
-      const record = records[index]!
-      const problem = problemOf(record)
-      if (problem !== null) {
-        const topic = typeof record?.topic === "string" ? record.topic : ""
-        return Effect.fail(new InvalidRecord({ index, topic, problem }))
-      }
-      encoded.push(encode(record, now, extraHeader))
-    }
-    return Effect.succeed(encoded)
-  })
+    encoded.push(encode(record, now, extraHeader))
+  }
+  return Result.succeed(encoded)
+}
 
 const encode = (
   record: ProducerRecord,

@@ -2,7 +2,7 @@ import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
@@ -16,21 +16,16 @@ import {
   TransactionEnded,
   TransactionTainted,
   TransactionTimedOut,
-  UnknownTopic,
   UnsupportedByDriver
 } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
-import type { ProducerRecord } from "../ProducerRecord.ts"
-import type { RecordMetadata } from "../RecordMetadata.ts"
 import type { Ledger } from "../Settlement.ts"
 import { toKey } from "../TopicPartition.ts"
 import type { TransactionOutcome } from "../TransactionOutcome.ts"
 import type { Event } from "../TransactionState.ts"
 import type { Attempt } from "./attempt.ts"
 import { reasonOf, verdictOf } from "./classify.ts"
-import { encodeAll, type SizedRecord } from "./encodeRecord.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
-import { partitionOfKey } from "./partitioner.ts"
 import {
   type LiveSession,
   type ProducerCore,
@@ -40,7 +35,6 @@ import {
 } from "./producerCore.ts"
 import { type Exhausted, monotonicMillisOf } from "./repeat.ts"
 import * as SendQueue from "./sendQueue.ts"
-import { traceHeader, withStepSpan } from "./telemetry.ts"
 
 /**
  * One transaction, from its begin to its settlement.
@@ -163,81 +157,6 @@ export const tellSession = (transaction: OpenTransaction): Effect.Effect<void, D
       }))
 
 /**
- * Sends records, and answers when the broker has.
- */
-export const send = (
-  transaction: OpenTransaction,
-  records: ReadonlyArray<ProducerRecord>
-): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> =>
-  Effect.suspend(() => {
-    const refused = refusal(transaction, "send", transaction.ended)
-    if (refused !== null) return Effect.fail(refused)
-    if (Array.isArray(records) && records.length === 0) return Effect.succeed([])
-    transaction.sendsUnderWay += 1
-    Latch.closeUnsafe(transaction.quiet)
-    return Effect.onExit(sendAll(transaction, records), (exit) =>
-      Effect.sync(() => {
-        // Interrupted, or died: either way it is not known to have been done.
-        if (Exit.isFailure(exit) && !Exit.hasFails(exit) && !transaction.decided) {
-          transaction.interruptedSend = true
-          note(transaction, "SendFailed")
-        }
-        transaction.sendsUnderWay -= 1
-        if (transaction.sendsUnderWay === 0) Latch.openUnsafe(transaction.quiet)
-      }))
-  })
-
-/**
- * {@link send} with its span.
- */
-export const sendTraced = (
-  transaction: OpenTransaction,
-  records: ReadonlyArray<ProducerRecord>
-): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> => {
-  const { transactionalId } = transaction.core.settings
-  const span = withStepSpan("send", transactionalId, transaction.span, () => {
-    // What is no array is refused by the send itself.
-    if (!Array.isArray(records)) return {}
-    const topic = records[0]?.topic
-    return {
-      "messaging.batch.message_count": records.length,
-      ...(topic !== undefined && records.every((record) => record?.topic === topic)
-        ? { "messaging.destination.name": topic }
-        : {})
-    }
-  })
-  return span(send(transaction, records))
-}
-
-const sendAll = (
-  transaction: OpenTransaction,
-  records: ReadonlyArray<ProducerRecord>
-): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> =>
-  Effect.gen(function*() {
-    const { clock, core } = transaction
-    const header = core.settings.traceHeaders ? yield* traceHeader : null
-    const now = clock.currentTimeMillisUnsafe()
-    const sized = yield* Effect.catch(
-      encodeAll(records, now, header),
-      (reason) => taint(transaction, "send", reason)
-    )
-    const placed: Array<SendQueue.PlacedRecord> = []
-    for (const record of sized) {
-      const count = core.topics.known(record.topic, clock) ??
-        (yield* askPartitionCount(transaction, record.topic))
-      const one = place(transaction, record, count)
-      placed.push(one ?? (yield* refusePartition(transaction, record)))
-    }
-    yield* transaction.queue.awaitRoom
-    // Something else may have failed while this send waited. That the body has ended meanwhile is no
-    // reason to drop the records: the settling waits for every send that was under way.
-    const refused = refusal(transaction, "send", transaction.decided)
-    if (refused !== null) return yield* Effect.fail(refused)
-    transaction.asked = true
-    return yield* transaction.queue.send(placed)
-  })
-
-/**
  * Adds a consumer group's offsets; they are sent once, when the transaction commits.
  */
 export const sendOffsets = (
@@ -263,7 +182,7 @@ export const sendOffsets = (
 /**
  * Why the transaction takes nothing more, or `null`.
  */
-const refusal = (
+export const refusal = (
   transaction: OpenTransaction,
   operation: KafkaError["operation"],
   ended: boolean
@@ -310,50 +229,10 @@ export const expired = (
   })
 }
 
-const askPartitionCount = (
-  transaction: OpenTransaction,
-  topic: string
-): Effect.Effect<number, KafkaError> =>
-  Effect.catch(
-    transaction.core.topics.ask(topic, transaction.clock),
-    (error) => taint(transaction, "send", recordFailure(transaction, error, { topics: [topic] }))
-  )
-
-/**
- * Gives a record its partition, once: what is sent again keeps it. `null` where it asks for one that
- * its topic does not have.
- */
-const place = (
-  { core }: OpenTransaction,
-  { bytes, encoded, partition, topic }: SizedRecord,
-  count: number
-): SendQueue.PlacedRecord | null => {
-  if (partition !== undefined) {
-    return partition < count ? { topic, partition, encoded, bytes } : null
-  }
-  const chosen = encoded.key === null
-    ? core.chooseSticky(topic, count, bytes)
-    : partitionOfKey(encoded.key, count)
-  return { topic, partition: chosen, encoded, bytes }
-}
-
-const refusePartition = (
-  transaction: OpenTransaction,
-  { partition, topic }: SizedRecord
-): Effect.Effect<never, KafkaError> => {
-  // The topic may have grown since it was asked; the next send asks again.
-  transaction.core.topics.forget(topic)
-  return taint(
-    transaction,
-    "send",
-    new UnknownTopic({ topic, ...(partition === undefined ? {} : { partition }) })
-  )
-}
-
 /**
  * Fails, and notes that the transaction cannot commit any more (I2).
  */
-const taint = (
+export const taint = (
   transaction: OpenTransaction,
   operation: KafkaError["operation"],
   reason: Reason

@@ -76,6 +76,7 @@ export interface SendQueue {
   readonly send: (
     records: ReadonlyArray<PlacedRecord>
   ) => Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError>
+  readonly hasRoom: () => boolean
   readonly awaitRoom: Effect.Effect<void>
   readonly awaitIdle: Effect.Effect<void>
   readonly isIdle: () => boolean
@@ -178,6 +179,7 @@ export const make = (
         }))
         return Effect.andThen(start, wait)
       }),
+    hasRoom: () => Latch.isOpen(room),
     awaitRoom,
     awaitIdle: Latch.await(idle),
     isIdle: () => Latch.isOpen(idle),

@@ -4,6 +4,7 @@ import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import type * as Tracer from "effect/Tracer"
+import type { ProducerRecord } from "../ProducerRecord.ts"
 import { encodeUtf8 } from "./utf8.ts"
 
 /**
@@ -69,7 +70,7 @@ export type ProducerMetrics = ReturnType<typeof metricsOf>
  * than the span.
  */
 export const withStepSpan = (
-  step: "begin" | "send" | "offsets" | "commit" | "abort",
+  step: "begin" | "offsets" | "commit" | "abort",
   transactionalId: string,
   parent: Tracer.AnySpan | undefined,
   attributes: () => Record<string, unknown> = () => ({})
@@ -80,7 +81,7 @@ export const withStepSpan = (
     !fiber.getRef(References.TracerEnabled)
       ? self
       : Effect.withSpan(self, `${step} ${transactionalId}`, {
-        kind: step === "send" ? "producer" : "client",
+        kind: "client",
         captureStackTrace: false,
         ...(parent === undefined ? {} : { parent }),
         attributes: {
@@ -91,6 +92,35 @@ export const withStepSpan = (
         }
       })
   )
+
+/**
+ * Starts the span of one `send`, or none while the tracer is off. It is ended by hand and put into
+ * no context: nothing runs under it, and a context of its own for each of hundreds of calls costs
+ * more than the span.
+ */
+export const startSendSpan = (
+  transactionalId: string,
+  parent: Tracer.AnySpan,
+  records: ReadonlyArray<ProducerRecord>
+): Effect.Effect<Tracer.Span | null> =>
+  Effect.withFiber((fiber) => {
+    if (!fiber.getRef(References.TracerEnabled)) return Effect.succeed(null)
+    // What is no array is refused by the send itself.
+    const topic = Array.isArray(records) ? records[0]?.topic : undefined
+    return Effect.makeSpan(`send ${transactionalId}`, {
+      kind: "producer",
+      parent,
+      attributes: {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.kafka.transactional_id": transactionalId,
+        ...(Array.isArray(records) ? { "messaging.batch.message_count": records.length } : {}),
+        ...(topic !== undefined && records.every((record) => record?.topic === topic)
+          ? { "messaging.destination.name": topic }
+          : {})
+      }
+    })
+  })
 
 /**
  * Starts the span of a whole transaction. It is ended by hand, because in the scope form the
@@ -121,17 +151,7 @@ export const endSpan = (
   )
 
 /**
- * The W3C `traceparent` header of the current span, or `null` where there is none.
+ * The W3C `traceparent` header of a span.
  */
-export const traceHeader: Effect.Effect<readonly [string, Uint8Array] | null> = Effect.map(
-  Effect.option(Effect.currentParentSpan),
-  (span) =>
-    span._tag === "None"
-      ? null
-      : [
-        "traceparent",
-        encodeUtf8(
-          `00-${span.value.traceId}-${span.value.spanId}-${span.value.sampled ? "01" : "00"}`
-        )
-      ]
-)
+export const traceHeaderOf = ({ sampled, spanId, traceId }: Tracer.Span) =>
+  ["traceparent", encodeUtf8(`00-${traceId}-${spanId}-${sampled ? "01" : "00"}`)] as const
