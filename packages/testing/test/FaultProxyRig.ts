@@ -1,5 +1,6 @@
 /** A real broker behind a fault proxy, and raw kafkajs clients that bootstrap at the proxy. */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Kafka, logLevel, type Producer, type Transaction } from "kafkajs"
@@ -135,3 +136,15 @@ export const awaitMarkers = (topic: string, markers: number) =>
     }),
     Effect.timeout("10 seconds")
   )
+
+/** A plain connection through the proxy. */
+export const wire = Effect.fnUntraced(function*(
+  clientId: string,
+  requestTimeout: Duration.Input = "10 seconds"
+) {
+  const { proxy } = yield* Rig
+  return yield* ProtocolClient.connect(proxy.host, proxy.port, {
+    clientId,
+    requestTimeout
+  })
+})

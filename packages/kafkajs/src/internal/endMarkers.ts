@@ -4,7 +4,8 @@
 import { DriverError, type EndMarker, Failure } from "@kafka-once/core/KafkaDriver"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
-import { type Cluster, readUncommitted, topicOf } from "./client.ts"
+import { readUncommitted } from "./client.ts"
+import { type Cluster, topicOf } from "./cluster.ts"
 import type { RawFetch } from "./repair.ts"
 
 const pageBytes = 4 * 1024 * 1024

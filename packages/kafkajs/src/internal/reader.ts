@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Call from "./call.ts"
 import * as Client from "./client.ts"
+import { type Cluster, topicOf } from "./cluster.ts"
 import * as EndMarkers from "./endMarkers.ts"
 import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
@@ -36,7 +37,7 @@ export interface Reader {
 
 interface Connection {
   readonly gate: SocketGate.SocketGate
-  readonly cluster: Client.Cluster
+  readonly cluster: Cluster
 }
 
 export const make = Effect.fnUntraced(function*(
@@ -77,7 +78,7 @@ export const make = Effect.fnUntraced(function*(
       )
   )
 
-  const run = <A>(body: (cluster: Client.Cluster) => Promise<A>): Effect.Effect<A, DriverError> =>
+  const run = <A>(body: (cluster: Cluster) => Promise<A>): Effect.Effect<A, DriverError> =>
     connected.pipe(
       Effect.flatMap(({ cluster, gate }) => Call.run(gate, withoutSecrets, () => body(cluster))),
       // After a refusal the connection is as good as before; after anything else it is not.
@@ -93,7 +94,7 @@ export const make = Effect.fnUntraced(function*(
     partitionCount: (topic) =>
       Effect.flatten(run(async (cluster) => {
         await findTopics(cluster, [topic])
-        const { code, partitionCount } = Client.topicOf(cluster, topic)
+        const { code, partitionCount } = topicOf(cluster, topic)
         return code === 0 ? Effect.succeed(partitionCount) : Effect.fail(
           new DriverError({
             request: "Metadata",
@@ -123,13 +124,13 @@ const close = ({ cluster, gate }: Connection): Effect.Effect<void> =>
   )
 
 /** Asks for these topics anew, and for no other. */
-const findTopics = (cluster: Client.Cluster, topics: ReadonlyArray<string>): Promise<void> => {
+const findTopics = (cluster: Cluster, topics: ReadonlyArray<string>): Promise<void> => {
   cluster.targetTopics.clear()
   return cluster.addMultipleTargetTopics(topics)
 }
 
 const committedOffsets = async (
-  cluster: Client.Cluster,
+  cluster: Cluster,
   groupId: string,
   partitions: ReadonlyArray<TopicPartition.TopicPartition>
 ): Promise<ReadonlyArray<CommittedOffset>> => {

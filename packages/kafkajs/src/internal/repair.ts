@@ -1,7 +1,7 @@
 /**
  * Repairs of one kafkajs cluster, made on that object alone.
  */
-import type { Cluster } from "./client.ts"
+import type { Cluster } from "./cluster.ts"
 
 interface ProtocolRequest {
   readonly request: {

@@ -14,9 +14,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { CompressionTypes, type IHeaders, type Message, type RecordMetadata } from "kafkajs"
 import type { Answer } from "./answer.ts"
-import { topicOf } from "./client.ts"
+import { topicOf } from "./cluster.ts"
 import { groupBy } from "./groupBy.ts"
-import type { Session } from "./session.ts"
+import type { Session } from "./sessionState.ts"
 import type { Call } from "./socketGate.ts"
 
 type Answers = Map<string, Result.Result<Appended, DriverError>>

@@ -14,30 +14,15 @@ import {
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { Producer, Transaction } from "kafkajs"
+import type { Transaction } from "kafkajs"
 import * as Call from "./call.ts"
 import * as Client from "./client.ts"
 import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
 import * as Send from "./send.ts"
+import type { Session } from "./sessionState.ts"
 import type { Settings } from "./settings.ts"
 import * as SocketGate from "./socketGate.ts"
-
-export interface Session {
-  readonly options: SessionOptions
-  readonly gate: SocketGate.SocketGate
-  readonly producer: Producer
-  readonly cluster: Client.Cluster
-  readonly run: <A>(
-    body: (call: SocketGate.Call) => Promise<A>
-  ) => Effect.Effect<A, DriverError>
-  /** The client's open transaction. */
-  transaction: Transaction | null
-  /** The transaction that `initialize` has begun and no `begin` has taken yet. */
-  first: Transaction | null
-  /** Partitions whose next sequence kafkajs has wrong; see {@link Send.send}. */
-  readonly lostSequences: Set<string>
-}
 
 /** How long kafkajs may take to notice that its sockets are gone. Nothing is waited for longer. */
 const closeMillis = 250

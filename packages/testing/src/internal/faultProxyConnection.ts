@@ -5,12 +5,12 @@
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import { createConnection, type Socket } from "node:net"
-import type { Action } from "../FaultProxyRule.ts"
 import * as ErrorResponse from "./faultProxyErrorResponse.ts"
 import type { Gates } from "./faultProxyGates.ts"
 import * as Inspect from "./faultProxyInspect.ts"
 import * as Lane from "./faultProxyLane.ts"
 import type { Log, OpenEntry } from "./faultProxyLog.ts"
+import { paceOf } from "./faultProxyPace.ts"
 import type { ActiveRule, RequestSight, RuleBook } from "./faultProxyRuleBook.ts"
 import * as Scanner from "./faultProxyScanner.ts"
 import type { ApiSchema } from "./protocol/apiSchema.ts"
@@ -482,21 +482,4 @@ const corrupted = (frame: Buffer, offset: number, xor: number): Buffer => {
   const at = offset < 0 ? copy.length + offset : offset
   if (at >= 0 && at < copy.length) copy[at]! ^= xor
   return copy
-}
-
-/** Bandwidth is given out every 20 ms, so that a slow line trickles and does not burst. */
-const bandwidthGapMillis = 20
-
-const paceOf = (action: Action): Lane.Pace => {
-  if (action.type === "bandwidth") {
-    const bytes = Math.floor((action.bytesPerSecond * bandwidthGapMillis) / 1000)
-    return bytes >= 1
-      ? { pieceBytes: bytes, gapMillis: bandwidthGapMillis }
-      : { pieceBytes: 1, gapMillis: 1000 / action.bytesPerSecond }
-  }
-  if (action.type !== "slice") return { pieceBytes: Infinity, gapMillis: 0 }
-  return {
-    pieceBytes: action.bytes,
-    gapMillis: action.gap === undefined ? 0 : Duration.toMillis(action.gap)
-  }
 }
