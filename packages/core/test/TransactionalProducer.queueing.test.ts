@@ -263,6 +263,32 @@ describe("a fenced producer", () => {
         assert.strictEqual((yield* producer.status).state, "Dead")
       }))
 
+    it.effect(`is its own where an initialisation of it arrives late, but only once, ${name}`, () =>
+      Effect.gen(function*() {
+        const { double, producer } = yield* Rig.make()
+        // The abort is lost, and so is the first answer to the session after it.
+        double.always("abort", Fault.NoAnswer())
+        double.script("initialize", Fault.Late())
+        yield* Rig.timed(
+          form(
+            producer,
+            (transaction) => Effect.andThen(transaction.send([Rig.record("a")]), Effect.fail("own"))
+          ),
+          20_000
+        )
+        double.heal()
+        const send = form(
+          producer,
+          (transaction) => Effect.andThen(double.releaseLate, transaction.send([Rig.record("b")]))
+        )
+        const fenced = yield* Effect.exit(send)
+        assert.strictEqual(Rig.reason(fenced, "TransactionAbortable").code, 47)
+        yield* send
+        assert.deepStrictEqual(double.visible(), ["b"])
+        double.broker.initialize("orders-0", 15_000, 0)
+        Rig.reason(yield* Effect.exit(send), "ProducerFenced")
+      }))
+
     it.effect(`is one that the broker timed out where the time has passed, ${name}`, () =>
       Effect.gen(function*() {
         const { double, producer } = yield* Rig.make({

@@ -24,6 +24,7 @@ import {
   type OpenTransaction,
   publishFence,
   recordFailure,
+  takeOwnFence,
   tokenOf
 } from "./openTransaction.ts"
 import * as OutcomeResolver from "./outcomeResolver.ts"
@@ -196,7 +197,7 @@ const resolveUnknown = (
  */
 const fenceIn = (transaction: OpenTransaction, error: DriverError | Exhausted): Reason | null => {
   const isFence = error._tag === "DriverError" && verdictOf(error) === "restart"
-  if (!isFence || hasTimedOutAtBroker(transaction)) return null
+  if (!isFence || hasTimedOutAtBroker(transaction) || takeOwnFence(transaction)) return null
   const { producerId, epoch } = transaction.live.identity
   const { transactionalId } = transaction.core.settings
   return reasonOf(error, { transactionalId, producerId, epoch })
@@ -276,7 +277,7 @@ const endWithAbort = (transaction: OpenTransaction) => {
 }
 
 const noteFenceOfAbort = (transaction: OpenTransaction, error: DriverError): void => {
-  if (hasTimedOutAtBroker(transaction)) return
+  if (hasTimedOutAtBroker(transaction) || takeOwnFence(transaction)) return
   const { core, live } = transaction
   const { producerId, epoch } = live.identity
   const { transactionalId } = core.settings

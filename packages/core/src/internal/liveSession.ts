@@ -1,16 +1,18 @@
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { DriverError, KafkaDriver, ProducerIdentity } from "../KafkaDriver.ts"
 import { KafkaError, TimedOut, Unreachable } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import type { Settings } from "../ProducerOptions.ts"
-import { reasonOf, verdictOf } from "./classify.ts"
+import { isUnanswered, reasonOf, verdictOf } from "./classify.ts"
 import { type LiveSession, type ProducerCore, publish, transition } from "./producerCore.ts"
-import { Exhausted, untilDeadline } from "./repeat.ts"
+import { Exhausted, monotonicMillisOf, untilDeadline } from "./repeat.ts"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -26,7 +28,8 @@ export const open = (
   driver: KafkaDriver["Service"],
   settings: Settings,
   limit: Duration.Duration,
-  restore: Restore
+  restore: Restore,
+  onUnanswered: () => void = () => {}
 ): Effect.Effect<LiveSession, DriverError | Exhausted> =>
   Effect.suspend(() => {
     const opened: Array<LiveSession> = []
@@ -41,7 +44,7 @@ export const open = (
       request: "InitProducerId",
       limit,
       attempt: Effect.tapError(
-        connectAndInitialize({ driver, settings, limit, opened, noteFailure }),
+        connectAndInitialize({ driver, settings, limit, opened, noteFailure, onUnanswered }),
         noteFailure
       ),
       // The attempt's own session is closed with it, so that nothing of it is used later.
@@ -67,10 +70,11 @@ interface Attempted {
   readonly limit: Duration.Duration
   readonly opened: Array<LiveSession>
   readonly noteFailure: (error: DriverError) => Effect.Effect<void>
+  readonly onUnanswered: () => void
 }
 
 const connectAndInitialize = (
-  { driver, settings, limit, opened, noteFailure }: Attempted
+  { driver, settings, limit, opened, noteFailure, onUnanswered }: Attempted
 ): Effect.Effect<LiveSession, DriverError> =>
   Effect.uninterruptibleMask((restore) => {
     const scope = Scope.makeUnsafe()
@@ -81,7 +85,17 @@ const connectAndInitialize = (
     }).pipe(
       Effect.flatMap((session) =>
         Effect.map(
-          initialize(Effect.tapError(session.initialize, noteFailure), limit),
+          initialize(
+            session.initialize.pipe(
+              Effect.tapError(noteFailure),
+              Effect.onExit((exit) =>
+                Effect.sync(() => {
+                  if (isLeftUnanswered(exit)) onUnanswered()
+                })
+              )
+            ),
+            limit
+          ),
           (identity) => ({ session, identity, scope })
         )
       ),
@@ -95,6 +109,11 @@ const connectAndInitialize = (
       )
     )
   })
+
+const isLeftUnanswered = (exit: Exit.Exit<unknown, DriverError>): boolean => {
+  const error = Option.getOrNull(Exit.findErrorOption(exit))
+  return error === null ? Exit.isFailure(exit) : isUnanswered(error)
+}
 
 // A client that hangs while it closes its sockets must not hold up a release: what counts is the
 // fence. It goes on closing in the background.
@@ -164,6 +183,9 @@ export const openFailure = (
 const isSilence = (exhausted: Exhausted): boolean =>
   exhausted.last === null || exhausted.last.failure._tag !== "Answered"
 
+// How long an InitProducerId without an answer is thought to be able to arrive late.
+const ownFenceMillis = 60_000
+
 /**
  * Opens the producer's next session, and notes whether a broker answers at all.
  */
@@ -173,7 +195,11 @@ export const reopen = (
   limit: Duration.Duration
 ): Effect.Effect<void, KafkaError> =>
   Effect.uninterruptibleMask((restore) =>
-    open(core.driver, core.settings, limit, restore).pipe(
+    Clock.clockWith((clock) =>
+      open(core.driver, core.settings, limit, restore, () => {
+        core.ownFenceUntilMillis = monotonicMillisOf(clock) + ownFenceMillis
+      })
+    ).pipe(
       Effect.catch((error) => {
         const failure = openFailure(core.settings, operation, error)
         return failure.reason._tag === "Unreachable"

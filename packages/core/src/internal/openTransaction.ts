@@ -6,6 +6,7 @@ import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
+import { nameOf } from "../ErrorCode.ts"
 import type { GroupOffsets } from "../GroupOffsets.ts"
 import type { DriverError } from "../KafkaDriver.ts"
 import {
@@ -13,6 +14,7 @@ import {
   NestedTransaction,
   type Reason,
   TimedOut,
+  TransactionAbortable,
   TransactionEnded,
   TransactionTainted,
   TransactionTimedOut,
@@ -301,6 +303,11 @@ export const recordFailure = (
     const limitMillis = Duration.toMillis(core.settings.transactionTimeout)
     return new TransactionTimedOut({ transactionalId, limitMillis })
   }
+  if (takeOwnFence(transaction)) {
+    transaction.endedByBroker = true
+    note(transaction, "Unanswered")
+    return ownFence(error)
+  }
   const reason = reasonOf(error, full)
   fence(core, new KafkaError({ operation: "begin", reason }))
   return reason
@@ -322,6 +329,21 @@ export const hasTimedOutAtBroker = (transaction: OpenTransaction): boolean => {
   if (registeredAtMillis === null) return false
   const elapsed = monotonicMillisOf(clock) - registeredAtMillis
   return elapsed >= Duration.toMillis(core.settings.transactionTimeout)
+}
+
+/**
+ * Whether a fence may be the producer's own: an InitProducerId that got no answer, was sent again and
+ * has arrived after all. Then a new session is opened, once; a second fence is another instance's.
+ */
+export const takeOwnFence = ({ core, clock }: OpenTransaction): boolean => {
+  const until = core.ownFenceUntilMillis
+  core.ownFenceUntilMillis = null
+  return until !== null && monotonicMillisOf(clock) < until
+}
+
+const ownFence = (error: DriverError): TransactionAbortable => {
+  const code = error.failure._tag === "Answered" ? error.failure.code : -1
+  return new TransactionAbortable({ request: error.request, code, name: nameOf(code) })
 }
 
 /**

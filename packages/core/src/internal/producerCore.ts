@@ -40,6 +40,8 @@ export interface ProducerCore {
   waiting: number
   dead: KafkaError | null
   closing: boolean
+  /** Until when a fence may be the producer's own: an InitProducerId of it that arrives late. */
+  ownFenceUntilMillis: number | null
 }
 
 /**

@@ -73,7 +73,8 @@ const makeCore = (
       current: null,
       waiting: 0,
       dead: null,
-      closing: false
+      closing: false,
+      ownFenceUntilMillis: null
     }
     return core
   })
