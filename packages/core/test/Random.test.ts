@@ -10,7 +10,8 @@ import * as Rig from "./support/Rig.ts"
 
 /** A small generator of whole numbers, so that one seed replays one run on every machine. */
 const generator = (seed: number) => {
-  let state = seed >>> 0
+  // Neighbouring seeds would otherwise begin alike.
+  let state = Math.imul(seed, 2_654_435_761) >>> 0
   const next = (below: number): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
     return Math.floor((state / 2 ** 32) * below)
@@ -23,8 +24,10 @@ type Dice = ReturnType<typeof generator>
 const codes = [-1, 2, 3, 6, 7, 10, 14, 15, 16, 19, 29, 45, 46, 48, 49, 51, 59, 120, 999]
 
 /** What goes wrong with one call, or nothing. A fence is left out: it ends the producer. */
-const faultOf = (dice: Dice, operation: Operation): AnyFault | null => {
-  if (!dice.chance(12)) return null
+const faultOf = (dice: Dice, operation: Operation, percent: number): AnyFault | null => {
+  // What comes at the end meets faults more often: it is where outcomes are decided.
+  const isLate = operation === "commit" || operation === "endMarker"
+  if (!dice.chance(isLate ? 2 * percent : percent)) return null
   if (operation === "close") return dice.chance(50) ? Fault.Die() : Fault.Delay({ by: "3 seconds" })
   // A broker that says "I have it already" does have it.
   const code = codes[dice.next(codes.length)]!
@@ -126,16 +129,10 @@ const check = (ran: Ran, visible: ReadonlySet<string>, label: string): void => {
   }
   if (ran.leaves !== "succeed") {
     assert(Exit.isFailure(exit), `${label}: its failure was lost`)
-    assert.notInclude(
-      ["Committed"],
-      ran.outcome?._tag === "Committed" && ran.values.length > 0
-        ? "Committed"
-        : "",
-      label
-    )
   }
   switch (ran.outcome?._tag) {
     case "Committed":
+      assert(ran.leaves === "succeed" || ran.values.length === 0, `${label}: committed a failure`)
       assert.deepStrictEqual(seen, ran.values, `${label}: called committed`)
       break
     case "Unknown":
@@ -151,9 +148,10 @@ const runSeed = (seed: number) =>
   Effect.gen(function*() {
     const dice = generator(seed)
     let isQuiet = true
+    const percent = [6, 12, 25][dice.next(3)]!
     const rig = yield* Rig.make({
       capabilities: { commitRetry: dice.chance(50) },
-      chaos: (operation) => isQuiet ? null : faultOf(dice, operation)
+      chaos: (operation) => isQuiet ? null : faultOf(dice, operation, percent)
     })
     const all: Array<Ran> = []
     isQuiet = false
@@ -186,12 +184,12 @@ const runSeed = (seed: number) =>
 const fixed = process.env["KAFKA_ONCE_SEED"]
 const firstSeed = 1
 const seeds = fixed === undefined
-  ? Array.from({ length: 300 }, (_, i) => firstSeed + i)
+  ? Array.from({ length: 500 }, (_, i) => firstSeed + i)
   : [Number(fixed)]
 
 describe("random transactions under random faults", () => {
-  for (let from = 0; from < seeds.length; from += 50) {
-    const some = seeds.slice(from, from + 50)
+  for (let from = 0; from < seeds.length; from += 100) {
+    const some = seeds.slice(from, from + 100)
     it.effect(`end as they say, seeds ${some[0]} to ${some.at(-1)} (replay one: KAFKA_ONCE_SEED)`, () =>
       Effect.gen(function*() {
         const outcomes = new Map<string, number>()
@@ -204,7 +202,9 @@ describe("random transactions under random faults", () => {
           for (const outcome of exit.value) outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
         }
         // Otherwise the faults are too many or too few to show anything.
-        if (some.length > 1) assert.includeMembers([...outcomes.keys()], ["Committed", "Aborted"])
+        if (some.length > 1) {
+          assert.includeMembers([...outcomes.keys()], ["Committed", "Aborted", "Unknown"])
+        }
       }))
   }
 })
