@@ -292,14 +292,11 @@ const limited = <A, E, R>(
  */
 const refuseNested = (core: ProducerCore): Effect.Effect<void, KafkaError> =>
   Effect.flatMap(Effect.serviceOption(Transaction.Transaction), (current) => {
-    const open = Option.isSome(current) ? opened.get(current.value) : undefined
-    return open !== undefined && open.core === core && !open.ended
+    const open = core.current
+    return open !== null && !open.ended && Option.isSome(current) && current.value === open.service
       ? Effect.fail(OpenTransaction.nested(core))
       : Effect.void
   })
-
-// Which transaction a service value stands for, without showing it in the service's type.
-const opened = new WeakMap<Transaction.Transaction["Service"], OpenTransaction.OpenTransaction>()
 
 const toService = (
   transaction: OpenTransaction.OpenTransaction
@@ -311,7 +308,7 @@ const toService = (
     sendOffsets: (offsets) => OpenTransaction.sendOffsets(transaction, offsets),
     outcome: Deferred.await(transaction.outcome)
   })
-  opened.set(service, transaction)
+  transaction.service = service
   return service
 }
 

@@ -28,22 +28,24 @@ export const begin = (
     readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
   }
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
-  Effect.gen(function*() {
+  Effect.suspend(() => {
     const { transactionalId } = core.settings
     if (options.scope !== null && core.current?.scope === options.scope) {
-      return yield* Effect.fail(OpenTransaction.nested(core))
+      return Effect.fail(OpenTransaction.nested(core))
     }
-    const span = yield* startTransactionSpan(transactionalId)
-    return yield* beginInTurn(core, restore, options, span).pipe(
-      withStepSpan("begin", transactionalId, span),
-      Effect.onExit((exit) =>
-        Exit.isSuccess(exit) ?
-          Effect.void :
-          Clock.clockWith((clock) =>
-            Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit))
-          )
-      )
-    )
+    return Effect.flatMap(startTransactionSpan(transactionalId), (span) =>
+      beginInTurn(core, restore, options, span).pipe(
+        withStepSpan("begin", transactionalId, span),
+        Effect.onExit((exit) =>
+          Exit.isSuccess(exit)
+            ? Effect.void
+            : Clock.clockWith((clock) =>
+              Effect.sync(() =>
+                span.end(clock.currentTimeNanosUnsafe(), exit)
+              )
+            )
+        )
+      ))
   })
 
 const beginInTurn = (
@@ -55,16 +57,17 @@ const beginInTurn = (
   },
   span: OpenTransaction.OpenTransaction["span"]
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
-  Effect.gen(function*() {
-    yield* check(core)
-    const releasePermit = yield* takePermit(core, restore)
-    return yield* Effect.andThen(
-      ensureSession(core, restore),
-      open(core, { ...options, span, releasePermit })
-    ).pipe(
-      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : releasePermit)
-    )
-  })
+  Effect.flatMap(
+    Effect.andThen(check(core), takePermit(core, restore)),
+    (releasePermit) =>
+      Effect.onExit(
+        Effect.andThen(
+          ensureSession(core, restore),
+          open(core, { ...options, span, releasePermit })
+        ),
+        (exit) => Exit.isSuccess(exit) ? Effect.void : releasePermit
+      )
+  )
 
 const open = (
   core: ProducerCore,

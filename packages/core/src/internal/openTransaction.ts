@@ -56,6 +56,8 @@ export interface OpenTransaction {
   readonly beganAtMillis: number
   /** The first acknowledged offset of each partition, by which an unknown outcome is resolved. */
   readonly acknowledged: Map<string, { topic: string; partition: number; offset: bigint }>
+  /** What stands for it in a program's context, by which a nested begin is told. */
+  service: object | null
   acknowledgedRecords: number
   acknowledgedBytes: number
   /** When a request that registers was first answered; the broker's own clock started before. */
@@ -119,6 +121,7 @@ export const make = (options: {
     outcome: Deferred.makeUnsafe(),
     beganAtMillis: monotonicMillisOf(clock),
     acknowledged: new Map(),
+    service: null,
     acknowledgedRecords: 0,
     acknowledgedBytes: 0,
     registeredAtMillis: null,

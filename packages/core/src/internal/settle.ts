@@ -82,13 +82,15 @@ interface Choice {
 }
 
 const choose = (
-  { commitWhen = Exit.isSuccess }: OpenTransaction,
+  { commitWhen }: OpenTransaction,
   exit: Exit.Exit<unknown, unknown>
 ): Effect.Effect<Choice> =>
-  Effect.map(Effect.exit(Effect.sync(() => commitWhen(exit))), (chosen) =>
-    Exit.isSuccess(chosen)
-      ? { commitWhen: () => chosen.value, thrown: null }
-      : { commitWhen: () => false, thrown: chosen.cause })
+  commitWhen === undefined
+    ? Effect.succeed({ commitWhen: () => Exit.isSuccess(exit), thrown: null })
+    : Effect.map(Effect.exit(Effect.sync(() => commitWhen(exit))), (chosen) =>
+      Exit.isSuccess(chosen)
+        ? { commitWhen: () => chosen.value, thrown: null }
+        : { commitWhen: () => false, thrown: chosen.cause })
 
 const isEmpty = (transaction: OpenTransaction): boolean =>
   !transaction.asked && transaction.sendsUnderWay === 0
@@ -223,6 +225,7 @@ const sendMergedOffsets = (
   left: () => Duration.Duration
 ): Effect.Effect<void> => {
   const { core, live, offsets, clock } = transaction
+  if (offsets.size === 0) return Effect.void
   const { transactionalId } = core.settings
   return Effect.forEach(
     MergedOffsets.toCommits(offsets, tokenOf(transaction)),
