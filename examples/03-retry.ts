@@ -1,8 +1,8 @@
 /**
  * Running a transaction again: the schedule says when, the library says whether.
  *
- * A transaction is run again only when it is proven to be aborted, and the failure is one that another
- * run can cure. Failures of your own are opened to the schedule with `retryWhile`.
+ * A transaction is run again only when it is proven to be aborted, and the failure is one that
+ * another run can cure. Failures of your own are opened to the schedule with `retryWhile`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import type { KafkaError } from "@kafka-once/core/KafkaError"

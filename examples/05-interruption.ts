@@ -22,7 +22,7 @@ const program = Effect.scoped(Effect.gen(function*() {
   yield* transaction.send([{ topic: "orders", key: "42", value: "paid" }])
   yield* Console.log("sent; now the process is told to stop")
   yield* Effect.sync(() => process.kill(process.pid, "SIGTERM"))
-  yield* Effect.never
+  return yield* Effect.never
 }))
 
 const Live = TransactionalProducer.layer({ transactionalId: "example-05" }).pipe(

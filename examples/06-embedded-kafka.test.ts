@@ -1,9 +1,9 @@
 /**
- * A real broker in a suite of your own: `layer(EmbeddedKafka.layer())` starts one for the block, and
- * removes it when the block has run.
+ * A real broker in a suite of your own: `layer(EmbeddedKafka.layer())` starts one for the block,
+ * and removes it when the block has run.
  *
- * `excludeTestServices` gives the tests the live clock. The test clock stands still until a test moves
- * it, and with it every pause and deadline of a program, while the broker's own clock runs.
+ * `excludeTestServices` gives the tests the live clock. The test clock stands still until a test
+ * moves it, and with it every pause and deadline of a program, while the broker's own clock runs.
  */
 import { assert, layer } from "@effect/vitest"
 import * as Transaction from "@kafka-once/core/Transaction"

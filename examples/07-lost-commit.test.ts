@@ -2,8 +2,8 @@
  * Your own service under a lost commit response: a proxy that knows the protocol stands between the
  * service and a real broker, and loses exactly that answer.
  *
- * A rule that never fired fails its test, so that the test cannot go on passing when the service stops
- * committing.
+ * A rule that never fired fails its test, so that the test cannot go on passing when the service
+ * stops committing.
  */
 import { assert, it } from "@effect/vitest"
 import * as Transaction from "@kafka-once/core/Transaction"

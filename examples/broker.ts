@@ -1,6 +1,6 @@
 /**
- * The broker that the examples run on: the cluster of `KAFKA_BROKERS` where that is set, otherwise a
- * real broker that is started for the example and removed with it.
+ * The broker that the examples run on: the cluster of `KAFKA_BROKERS` where that is set, otherwise
+ * a real broker that is started for the example and removed with it.
  */
 import * as KafkaJs from "@kafka-once/kafkajs/KafkaJs"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"

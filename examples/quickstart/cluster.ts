@@ -1,6 +1,6 @@
 /**
- * Where the quickstart runs: an embedded broker behind a proxy that can lose an answer, or a cluster
- * of the user's own.
+ * Where the quickstart runs: an embedded broker behind a proxy that can lose an answer, or a
+ * cluster of the user's own.
  */
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxy from "@kafka-once/testing/FaultProxy"

@@ -51,7 +51,7 @@ const spoilings: ReadonlyArray<(flight: RawFlight) => RawFlight> = [
   (flight) => ({ ...flight, distance: -1 })
 ]
 
-/** Spoils one flight in the second half of a day, so that part of the day is sent before it is met. */
+/** Spoils one flight in the second half of a day, so that part of the day is sent before it. */
 const spoil = (day: FlightDay, how: (flight: RawFlight) => RawFlight): FlightDay => {
   const at = Math.floor(day.flights.length * 0.75)
   const flights = day.flights.map((flight, index) => index === at ? how(flight) : flight)

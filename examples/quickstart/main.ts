@@ -1,6 +1,6 @@
 /**
- * The main job: real flights into Kafka, one transaction a day, while an answer is lost and a process
- * dies; then a comparison with what the file says. Run it with `npm run quickstart`.
+ * The main job: real flights into Kafka, one transaction a day, while an answer is lost and a
+ * process dies; then a comparison with what the file says. Run it with `npm run quickstart`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"

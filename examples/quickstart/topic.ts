@@ -11,8 +11,8 @@ export class TopicNotCreated extends Data.TaggedError("TopicNotCreated")<{
   readonly detail: string
 }> {
   override get message(): string {
-    return `The topic ${this.topic} could not be created: ${this.detail}. Check the addresses, and ` +
-      "that topics may be created."
+    return `The topic ${this.topic} could not be created: ${this.detail}. Check the addresses, ` +
+      "and that topics may be created."
   }
 }
 

@@ -32,7 +32,8 @@ machine meets all of them. Figures are no tests: a goal that is not met changes 
                    core    no broker: transactions a second, the cost of each part, and memory
   --short        the shortest form, within a minute
   --long         memory over 1,000,000 transactions in place of 100,000
-  --json FILE    also writes the figures to FILE, as [{work, contender, unit, median, min, max, runs}]
+  --json FILE    also writes the figures to FILE, as an array of
+                 {work, contender, unit, median, min, max, runs}
   --help         prints this
 `
 

@@ -1,6 +1,6 @@
 /**
- * The works of the core in a process of their own: nothing else has compiled, allocated or listened in
- * it, and its garbage collector can be called.
+ * The works of the core in a process of their own: nothing else has compiled, allocated or listened
+ * in it, and its garbage collector can be called.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"

@@ -55,7 +55,7 @@ const record = {
   timestamp: 0n
 }
 
-/** Other callers' records travel in the same request, so that the request has a fiber of its own. */
+/** Other callers' records travel in the same request, so that it has a fiber of its own. */
 const send = (session: ProducerSession, deadline: Part) =>
   Effect.suspend(() => {
     const done = Deferred.makeUnsafe<void>()

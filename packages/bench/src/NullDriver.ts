@@ -7,8 +7,8 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 
 /**
- * How the driver answers: at once, or in a later turn of the event loop as every real one does, which
- * makes each deadline set a timer.
+ * How the driver answers: at once, or in a later turn of the event loop as every real one does,
+ * which makes each deadline set a timer.
  */
 export type Answers = "at once" | "later"
 

@@ -1,6 +1,6 @@
 /**
- * Contenders that take turns: every round has each of them once, so that a slow moment of the machine
- * meets all, and a ratio is taken within one round.
+ * Contenders that take turns: every round has each of them once, so that a slow moment of the
+ * machine meets all, and a ratio is taken within one round.
  */
 import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
@@ -28,8 +28,8 @@ export const wallSeconds: Effect.Effect<number> = Effect.map(
 )
 
 /**
- * The time that this process was given by processors, its garbage collection and compilation included:
- * for work that never waits, and on a machine that does other work, too.
+ * The time that this process was given by processors, its garbage collection and compilation
+ * included: for work that never waits, and on a machine that does other work, too.
  */
 export const processorSeconds: Effect.Effect<number> = Effect.sync(() => {
   const { system, user } = process.cpuUsage()

@@ -267,6 +267,7 @@ const injectChecked = (
       rules.remove(active)
       // A test that has failed already is told its own error alone. Finalizers are typed `never`,
       // yet the scope fails with what they fail with; the error is declared on `inject` instead.
+      // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
       return (Exit.isSuccess(exit) ? requireFired([active]) : Effect.void) as Effect.Effect<void>
     }
   ).pipe(Effect.map((active) => ({

@@ -5,7 +5,6 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as FaultProxy from "../src/FaultProxy.ts"
-import type { FaultProxyError } from "../src/FaultProxyError.ts"
 import * as FaultProxyRule from "../src/FaultProxyRule.ts"
 import * as FaultProxySchedule from "../src/FaultProxySchedule.ts"
 import * as Frame from "../src/internal/protocol/frame.ts"
@@ -187,7 +186,10 @@ describe("a schedule", () => {
 
 describe("a target", () => {
   const connect = (target: { readonly host: string; readonly port: number }) =>
-    Effect.flip(Effect.scoped(FaultProxy.make({ target }))) as Effect.Effect<FaultProxyError>
+    Effect.scoped(FaultProxy.make({ target })).pipe(
+      Effect.andThen(Effect.die("the proxy took a target that is no broker")),
+      Effect.flip
+    )
 
   it.effect("at which nothing listens is unreachable", () =>
     Effect.gen(function*() {

@@ -1,5 +1,6 @@
 /**
- * The inside of kafkajs that the driver uses: its cluster and brokers, and what they know of topics.
+ * The inside of kafkajs that the driver uses: its cluster and brokers, and what they know of
+ * topics.
  */
 
 /** The part of kafkajs' `Broker` that is used. */

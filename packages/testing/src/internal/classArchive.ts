@@ -1,6 +1,7 @@
 /**
  * An archive of the classes that a broker loads, which halves the time of a start.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { mkdtemp, rename, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -12,6 +13,12 @@ import type { Java } from "./java.ts"
 import * as Ports from "./ports.ts"
 
 const limit = "90 seconds"
+
+class Untrained extends Data.TaggedError("Untrained")<{ readonly code: number | null }> {
+  override get message(): string {
+    return `the broker ended with ${this.code}`
+  }
+}
 
 /**
  * Runs a broker once, and lets Java write down at its end what it had loaded. Where that fails
@@ -61,7 +68,7 @@ const train = Effect.fnUntraced(function*(java: Java, classPath: string, path: s
     }),
     BrokerProcess.kill
   )
-  yield* Effect.mapError(broker.ready, (exited) => new Error(`it ended with ${exited.code}`))
+  yield* Effect.mapError(broker.ready, ({ code }) => new Untrained({ code }))
   // Java writes the archive when it ends in order, so this is no place for a kill.
   yield* BrokerProcess.stop(broker)
   yield* Files.attempt(`writing ${path}`, () => rename(partial, path))
