@@ -20,7 +20,7 @@ const unit = "transactions/s"
 
 // Many short rounds: a disturbance spoils one of them, and the median does not see it.
 const course = (length: Length) =>
-  length === "short" ? { rounds: 5, warmUpRounds: 2 } : { rounds: 25, warmUpRounds: 4 }
+  length === "short" ? { rounds: 7, warmUpRounds: 4 } : { rounds: 25, warmUpRounds: 6 }
 const quickRetryMillis = 2
 
 const makeProducer = (kafka: Kafka, transactionalId: string) =>
