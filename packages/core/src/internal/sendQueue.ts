@@ -156,7 +156,7 @@ export const make = (
     send: (records) =>
       Effect.suspend(() => {
         const call: Call = {
-          metadata: Array.from({ length: records.length }),
+          metadata: [],
           done: Deferred.makeUnsafe(),
           missing: records.length
         }
