@@ -236,6 +236,17 @@ describe("a commit without an answer", () => {
       Rig.reason(aborted.exit, "CommitRefused")
     }))
 
+  it.effect("and with offsets is not taken for another one of the same moment", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: { commitRetry: false } })
+      yield* Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+      double.script("commit", Fault.NoAnswer())
+      const { exit } = yield* Rig.timed(
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+      )
+      Rig.reason(exit, "CommitOutcomeUnknown")
+    }))
+
   it.effect("and with offsets that are not read stable is not called aborted", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make({

@@ -53,6 +53,8 @@ export interface OpenTransaction {
   readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
   readonly releasePermit: Effect.Effect<void>
   readonly attempt: Attempt | null
+  /** How many transactions its producer had begun with this one. */
+  readonly ordinal: number
   readonly beganAtMillis: number
   /** The first acknowledged offset of each partition, by which an unknown outcome is resolved. */
   readonly acknowledged: Map<string, { topic: string; partition: number; offset: bigint }>
@@ -119,6 +121,7 @@ export const make = (options: {
     }),
     offsets: MergedOffsets.make(),
     outcome: Deferred.makeUnsafe(),
+    ordinal: ++core.transactions,
     beganAtMillis: monotonicMillisOf(clock),
     acknowledged: new Map(),
     service: null,
@@ -408,9 +411,8 @@ export const nested = (core: ProducerCore): KafkaError => {
 
 /**
  * The token that this attempt leaves beside its offsets. The producer id and epoch are not enough,
- * because on the old protocol several transactions share them.
+ * because on the old protocol several transactions share them; a count and not the time, because two
+ * may begin at the same.
  */
-export const tokenOf = (transaction: OpenTransaction): string => {
-  const { producerId, epoch } = transaction.live.identity
-  return `kafka-once/${producerId}/${epoch}/${Math.round(transaction.beganAtMillis * 1_000)}`
-}
+export const tokenOf = ({ live, ordinal }: OpenTransaction): string =>
+  `kafka-once/${live.identity.producerId}/${live.identity.epoch}/${ordinal}`

@@ -38,6 +38,8 @@ export interface ProducerCore {
   live: LiveSession | null
   current: OpenTransaction | null
   waiting: number
+  /** How many have been begun. */
+  transactions: number
   dead: KafkaError | null
   closing: boolean
   /** Until when a fence may be the producer's own: an InitProducerId of it that arrives late. */

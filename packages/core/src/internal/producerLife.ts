@@ -72,6 +72,7 @@ const makeCore = (
       live: null,
       current: null,
       waiting: 0,
+      transactions: 0,
       dead: null,
       closing: false,
       ownFenceUntilMillis: null

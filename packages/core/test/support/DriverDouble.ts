@@ -403,26 +403,30 @@ const makeSession = (state: State, connection: Connection): ProducerSession => {
       return { value: connection.identity }
     }),
     begin: call("begin", "AddPartitionsToTxn", () => ({ value: undefined })),
-    send: (batches) =>
-      call(
+    send: (batches) => {
+      // A request that arrives late has the sequences with which it was sent.
+      const first = batches.map((batch) => sequences.get(toKey(batch)) ?? 0)
+      return call(
         "send",
         "Produce",
         (now, fault) => ({
-          value: batches.map((batch) => {
-            const sequence = sequences.get(toKey(batch)) ?? 0
+          value: batches.map((batch, i) => {
             const isRefused = fault?._tag === "Answer" &&
               (fault.partition ?? batch.partition) === batch.partition
             if (isRefused) broker.register(transactionalId, connection.identity!, batch, now)
             return isRefused
               ? refused(fault.code)
-              : toResult(broker.append(transactionalId, connection.identity!, batch, sequence, now))
+              : toResult(
+                broker.append(transactionalId, connection.identity!, batch, first[i]!, now)
+              )
           })
         }),
         batches
       ).pipe(
         Effect.tap((answers) => Effect.sync(() => advance(batches, answers))),
         Effect.catch((error) => Effect.succeed(batches.map(() => Result.fail(error))))
-      ),
+      )
+    },
     sendOffsets: (offsets) =>
       call(
         "sendOffsets",
