@@ -15,6 +15,7 @@ import { fileURLToPath } from "node:url"
 const commands = {
   quickstart: "examples/quickstart/main.ts",
   verify: "scripts/verify.ts",
+  prove: "packages/proof/scripts/prove.ts",
   bench: "packages/bench/src/main.ts"
 }
 

@@ -102,6 +102,15 @@ const parts: ReadonlyArray<Part> = [
     steps: [{ ...vitest("slow tests", "--passWithNoTests"), env: { KAFKA_ONCE_SLOW: "1" } }]
   },
   {
+    name: "prove",
+    budgetSeconds: 120,
+    full: true,
+    steps: [{
+      name: "raw clients beside the library",
+      command: source("packages/proof/scripts/prove.ts")
+    }]
+  },
+  {
     name: "bench",
     budgetSeconds: 300,
     full: true,

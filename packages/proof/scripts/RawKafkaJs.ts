@@ -1,0 +1,105 @@
+/**
+ * kafkajs without the library: transactions as its own documentation writes them.
+ */
+import { type Contender, Problem, type Producer, times, Told } from "@kafka-once/proof/Contender"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { Kafka, logLevel, Partitioners, type Producer as Client, type Transaction } from "kafkajs"
+
+/**
+ * Makes the contender. Producers that come back to life after their end are ended again when the
+ * scope closes, so that the process can end.
+ */
+export const make: Effect.Effect<Contender, never, Scope.Scope> = Effect.gen(function*() {
+  // kafkajs sets timers in the past, about which Node would print a warning.
+  process.removeAllListeners("warning")
+  const clients: Array<Client> = []
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(clients, (client) => Effect.ignore(call(() => client.disconnect())), {
+      concurrency: "unbounded"
+    })
+  )
+  return {
+    name: "kafkajs",
+    producer: ({ brokers, transactionalId }) =>
+      Effect.gen(function*() {
+        const client = connection(brokers, transactionalId)
+        clients.push(client)
+        yield* Effect.acquireRelease(
+          call(() => client.connect()),
+          () => Effect.ignore(call(() => client.disconnect()))
+        )
+        return producerOf(client)
+      })
+  }
+})
+
+/** The defaults of kafkajs, with short times. It has others of its own under NODE_ENV=test. */
+const connection = (brokers: ReadonlyArray<string>, transactionalId: string): Client =>
+  new Kafka({
+    brokers: [...brokers],
+    clientId: "raw-kafkajs",
+    logLevel: logLevel.NOTHING,
+    requestTimeout: times.requestTimeoutMillis,
+    retry: {
+      retries: 5,
+      factor: 0.2,
+      multiplier: 2,
+      maxRetryTime: 30_000,
+      initialRetryTime: times.retryPauseMillis
+    }
+  }).producer({
+    transactionalId,
+    transactionTimeout: times.transactionTimeoutMillis,
+    maxInFlightRequests: 1,
+    createPartitioner: Partitioners.DefaultPartitioner
+  })
+
+const producerOf = (client: Client): Producer => ({
+  transaction: (body) =>
+    Effect.matchEffect(call(() => client.transaction()), {
+      onFailure: ({ text }) => Effect.succeed(Told.NotBegun({ why: text })),
+      onSuccess: (transaction) =>
+        body((topic, values) => send(transaction, topic, values)).pipe(
+          Effect.andThen(call(() => transaction.commit())),
+          Effect.onInterrupt(() => Effect.ignore(call(() => transaction.abort()))),
+          Effect.exit,
+          Effect.flatMap((exit) => ended(transaction, exit))
+        )
+    })
+})
+
+const send = (transaction: Transaction, topic: string, values: ReadonlyArray<string>) =>
+  call(() =>
+    transaction.send({ topic, messages: values.map((value) => ({ value, partition: 0 })) })
+  ).pipe(
+    Effect.map(([answer]) =>
+      values.map((_, index) => BigInt(answer?.baseOffset ?? -1) + BigInt(index))
+    )
+  )
+
+/** After a failure the transaction is aborted; only an abort that succeeds says what it became. */
+const ended = (
+  transaction: Transaction,
+  exit: Exit.Exit<unknown, Problem>
+): Effect.Effect<Told> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed(Told.Committed())
+  const why = exit.cause.reasons.map((reason) =>
+    reason._tag === "Fail" ? reason.error.text : reason._tag
+  ).join(", ")
+  return Effect.match(call(() => transaction.abort()), {
+    onFailure: () => Told.Unknown({ why }),
+    onSuccess: () => Told.Aborted({ why })
+  })
+}
+
+/** A promise of kafkajs runs on when its Effect is interrupted, as when a program races it. */
+const call = <A>(run: () => Promise<A>): Effect.Effect<A, Problem> =>
+  Effect.tryPromise({
+    try: run,
+    catch: (thrown) =>
+      new Problem({
+        text: thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
+      })
+  })
