@@ -4,7 +4,8 @@
  * ```text
  * Uninitialised --Initialised--> Ready --Began--> Open --BodySucceeded--> Draining(commit)
  * Open --SendFailed--> Tainted --BodySucceeded | BodyFailed--> Draining(abort)
- * Open --BodyFailed--> Draining(abort)          Draining(commit) --SendFailed | BodyFailed--> Draining(abort)
+ * Open --BodyFailed--> Draining(abort)
+ * Draining(commit) --SendFailed | BodyFailed--> Draining(abort)
  * Draining(commit) --Drained--> Committing      Draining(abort) --Drained--> Aborting
  * Draining --DrainExpired--> Retired
  * Committing --Ended--> Ready | Retired         Aborting --Ended--> Ready | Retired

@@ -233,7 +233,9 @@ const begin = (
 const settleAsFinalizer = (
   transaction: OpenTransaction.OpenTransaction,
   exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<void> => settle(transaction, exit) as Effect.Effect<void>
+): Effect.Effect<void> =>
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
+  settle(transaction, exit) as Effect.Effect<void>
 
 const makeWithTransaction = (core: ProducerCore): WithTransaction =>
   dual(

@@ -31,7 +31,7 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
       ["sendOffsets", Fault.ActNoAnswer()]
     ] as const
   ) {
-    it.effect(`I1: a session whose ${operation} had no answer is replaced, though it was repeated (${fault._tag})`, () =>
+    it.effect(`I1: a session whose ${operation} had no answer is replaced (${fault._tag})`, () =>
       Effect.gen(function*() {
         const { double, producer } = yield* Rig.make()
         double.script(operation, fault)
@@ -120,7 +120,7 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
       assert.isAbove(second, first)
     }))
 
-  it.effect("I4: offsets are merged per group, are one more than the last processed, and go once", () =>
+  it.effect("I4: offsets are merged per group, one more than the last processed, and go once", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make()
       yield* form(producer, (transaction) =>
@@ -154,7 +154,7 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
     }))
 
   for (const code of [-1, 42, 48, 49, 59, 77, 89, 120]) {
-    it.effect(`I7: a commit that is answered ${code} is never called aborted without evidence`, () =>
+    it.effect(`I7: a commit answered with ${code} is never called aborted without evidence`, () =>
       Effect.gen(function*() {
         const { double, producer } = yield* Rig.make()
         double.always("commit", Fault.Answer({ code }))
@@ -261,7 +261,7 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
 })
 
 describe("invariants", () => {
-  it.effect("I6: the first contact with an id is an initialisation that ends what was left open", () =>
+  it.effect("I6: first contact with an id is an initialisation that ends what was left open", () =>
     Effect.gen(function*() {
       const { double } = yield* Rig.make()
       const before = double.broker.identityOf("orders-0")!

@@ -190,7 +190,7 @@ const seeds = fixed === undefined
 describe("random transactions under random faults", () => {
   for (let from = 0; from < seeds.length; from += 100) {
     const some = seeds.slice(from, from + 100)
-    it.effect(`end as they say, seeds ${some[0]} to ${some.at(-1)} (replay one: KAFKA_ONCE_SEED)`, () =>
+    it.effect(`end as they say, seeds ${some[0]} to ${some.at(-1)} (replay: KAFKA_ONCE_SEED)`, () =>
       Effect.gen(function*() {
         const outcomes = new Map<string, number>()
         for (const seed of some) {

@@ -113,8 +113,8 @@ export class ClientChanged extends Schema.TaggedError<ClientChanged>()("ClientCh
   readonly recovery: Recovery = "reconfigure"
   override get message(): string {
     return `kafkajs/${this.file} is missing or differs from the one of kafkajs 2.2.4, whose ` +
-      "inside this driver relies on. Install exactly kafkajs 2.2.4, unpatched, and leave it out of " +
-      "bundles."
+      "inside this driver relies on. Install exactly kafkajs 2.2.4, unpatched, and leave it out " +
+      "of bundles."
   }
 }
 

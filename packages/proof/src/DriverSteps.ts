@@ -213,9 +213,10 @@ export const until = <A, E, R>(
 const decoder = new TextDecoder()
 
 /**
- * The committed records of a topic, partition by partition, as a reader sees them that is no driver.
- * EndTxn is answered before its markers are written (rule 17), so the reader looks again a few times
- * until there are `atLeast` so many.
+ * The committed records of a topic, partition by partition, as a reader sees them that is no
+ * driver.
+ * EndTxn is answered before its markers are written (rule 17), so the reader looks again a few
+ * times until there are `atLeast` so many.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,14 @@
 import * as Context from "effect/Context"
 import type { TransactionOutcome } from "../TransactionOutcome.ts"
-import type { OpenTransaction } from "./openTransaction.ts"
+import type { ProducerCore } from "./producerCore.ts"
+
+/**
+ * What is noted of a transaction.
+ */
+export interface Noted {
+  readonly core: ProducerCore
+  readonly attempt: Attempt | null
+}
 
 /**
  * One run of a program that may be run again, and what is to be known of the transactions that it
@@ -8,8 +16,8 @@ import type { OpenTransaction } from "./openTransaction.ts"
  * forbid another run: a run may be a whole day of transactions.
  */
 export interface Attempt {
-  readonly open: Set<OpenTransaction>
-  readonly cores: Set<OpenTransaction["core"]>
+  readonly open: Set<Noted>
+  readonly cores: Set<ProducerCore>
   readonly outcomes: Map<string, TransactionOutcome>
   readonly parent: Attempt | null
 }
@@ -35,7 +43,7 @@ export const CurrentAttempt = Context.Reference<Attempt | null>(
 /**
  * Notes a transaction with the current run, and with every run around it.
  */
-export const note = (attempt: Attempt | null, transaction: OpenTransaction): void => {
+export const note = (attempt: Attempt | null, transaction: Noted): void => {
   for (let at = attempt; at !== null; at = at.parent) {
     at.open.add(transaction)
     at.cores.add(transaction.core)
@@ -45,7 +53,7 @@ export const note = (attempt: Attempt | null, transaction: OpenTransaction): voi
 /**
  * Notes how a transaction has ended; one of each kind is enough to decide by.
  */
-export const settled = (transaction: OpenTransaction, outcome: TransactionOutcome): void => {
+export const settled = (transaction: Noted, outcome: TransactionOutcome): void => {
   const kind = outcome._tag === "Committed" ? `Committed by ${outcome.proof}` : outcome._tag
   for (let at = transaction.attempt; at !== null; at = at.parent) {
     at.open.delete(transaction)

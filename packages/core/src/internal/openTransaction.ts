@@ -70,7 +70,7 @@ export interface OpenTransaction {
   told: boolean
   /** The body has ended: nothing more can be asked for. */
   ended: boolean
-  /** What becomes of the transaction is decided; what is interrupted from now on changes nothing. */
+  /** What becomes of it is decided; what is interrupted from now on changes nothing. */
   decided: boolean
   /** Sends from their call to their answer; `quiet` is open while there are none. */
   sendsUnderWay: number
@@ -83,7 +83,7 @@ export interface OpenTransaction {
   interruptedBeforeCommit: boolean
   /** EndTxn(commit) was, or may have been, sent. */
   committing: boolean
-  /** The broker has ended the transaction by its timeout: its epoch is gone, and no abort is needed. */
+  /** The broker has ended it by its timeout: its epoch is gone, and no abort is needed. */
   endedByBroker: boolean
 }
 
@@ -184,7 +184,7 @@ export const sendOffsets = (
     }
     transaction.asked = true
     const conflict = MergedOffsets.add(transaction.offsets, offsets)
-    if (conflict !== null) yield* taint(transaction, "sendOffsets", conflict)
+    if (conflict !== null) return yield* taint(transaction, "sendOffsets", conflict)
   })
 
 /**
@@ -338,8 +338,9 @@ export const hasTimedOutAtBroker = (transaction: OpenTransaction): boolean => {
 }
 
 /**
- * Whether a fence may be the producer's own: an InitProducerId that got no answer, was sent again and
- * has arrived after all. Then a new session is opened, once; a second fence is another instance's.
+ * Whether a fence may be the producer's own: an InitProducerId that got no answer, was sent again
+ * and has arrived after all. Then a new session is opened, once; a second fence is another
+ * instance's.
  */
 export const takeOwnFence = ({ core, clock }: OpenTransaction): boolean => {
   const until = core.ownFenceUntilMillis
@@ -411,8 +412,8 @@ export const nested = (core: ProducerCore): KafkaError => {
 
 /**
  * The token that this attempt leaves beside its offsets. The producer id and epoch are not enough,
- * because on the old protocol several transactions share them; a count and not the time, because two
- * may begin at the same.
+ * because on the old protocol several transactions share them; a count and not the time, because
+ * two may begin at the same.
  */
 export const tokenOf = ({ live, ordinal }: OpenTransaction): string =>
   `kafka-once/${live.identity.producerId}/${live.identity.epoch}/${ordinal}`

@@ -7,8 +7,8 @@ import { KafkaError, ProducerClosed } from "../KafkaError.ts"
 import type { ProducerEvent } from "../ProducerEvent.ts"
 import type { Settings } from "../ProducerOptions.ts"
 import * as TransactionState from "../TransactionState.ts"
-import type { OpenTransaction } from "./openTransaction.ts"
 import type { Reachability } from "./reachability.ts"
+import type { SendQueue } from "./sendQueue.ts"
 import type { ProducerMetrics } from "./telemetry.ts"
 import type { Topics } from "./topics.ts"
 
@@ -19,6 +19,16 @@ export interface LiveSession {
   readonly session: ProducerSession
   readonly identity: ProducerIdentity
   readonly scope: Scope.Closeable
+}
+
+/**
+ * What a producer itself looks at in its open transaction.
+ */
+export interface CurrentTransaction {
+  readonly scope: Scope.Scope | null
+  readonly ended: boolean
+  readonly service: object | null
+  readonly queue: Pick<SendQueue, "discard" | "stop">
 }
 
 /**
@@ -36,7 +46,7 @@ export interface ProducerCore {
   readonly chooseSticky: (topic: string, count: number, bytes: number) => number
   state: TransactionState.State
   live: LiveSession | null
-  current: OpenTransaction | null
+  current: CurrentTransaction | null
   waiting: number
   /** How many have been begun. */
   transactions: number

@@ -92,7 +92,7 @@ const prepare = (
     // Something else may have failed while this send waited. That the body has ended meanwhile is
     // no reason to drop the records: the settling waits for every send that was under way.
     const refused = refusal(transaction, "send", transaction.decided)
-    if (refused !== null) yield* Effect.fail(refused)
+    if (refused !== null) return yield* Effect.fail(refused)
   })
 
 const enqueue = (

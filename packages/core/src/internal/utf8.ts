@@ -7,7 +7,8 @@ declare const TextEncoder: new() => {
 const textEncoder = new TextEncoder()
 
 // Keys and values are mostly short, and an allocation of its own costs more than the encoding of a
-// short text. So they share one, as Node's own `Buffer` does; a part of it is never given out twice.
+// short text. So they share one, as Node's own `Buffer` does; a part of it is never given out
+// twice.
 const slabBytes = 16_384
 const maxSharedBytes = slabBytes / 8
 let slab = new Uint8Array(slabBytes)

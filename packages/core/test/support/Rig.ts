@@ -120,6 +120,8 @@ export const reason = <T extends Reason["_tag"]>(
 ): Extract<Reason, { readonly _tag: T }> => {
   const { reason } = kafkaError(exit)
   assert.strictEqual(reason._tag, tag)
+  // The tag was compared in the line above; the assertion does not narrow the type.
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
   return reason as Extract<Reason, { readonly _tag: T }>
 }
 

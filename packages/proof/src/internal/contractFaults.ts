@@ -174,7 +174,7 @@ const codes = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
 }
 
 const closing = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
-  it.effect("a session that is closed while a send waits has no socket and sends nothing more", () =>
+  it.effect("a session closed while a send waits has no socket and sends nothing more", () =>
     onProxy("pending", (proxy) =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
