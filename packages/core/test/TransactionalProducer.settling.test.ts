@@ -372,6 +372,20 @@ describe.each(Rig.forms)("TransactionalProducer, %s", (_name, form) => {
 })
 
 describe("TransactionalProducer", () => {
+  it.effect("a body of the bracket form is interrupted when it takes too long", () =>
+    Effect.gen(function*() {
+      const { producer } = yield* Rig.make()
+      const { exit, millis } = yield* Rig.timed(
+        Rig.bracketForm(
+          producer,
+          (transaction) =>
+            Effect.andThen(transaction.send([Rig.record("a")]), Effect.sleep("1 minute"))
+        )
+      )
+      Rig.reason(exit, "TransactionTimedOut")
+      assert.strictEqual(millis, 7_000)
+    }))
+
   it.effect("Effect.scoped fails at run time with the typed error of a failed commit", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make()
