@@ -209,8 +209,8 @@ const awaitQuiet = (
 ): Effect.Effect<boolean> => {
   const { quiet, queue } = transaction
   return transaction.sendsUnderWay === 0 && queue.isIdle()
-    // Not a plain value: an interruption that is already there must be seen.
-    ? Effect.as(Effect.yieldNow, true)
+    // `Effect.interruptible` around it sees an interruption that is already there.
+    ? Effect.succeed(true)
     : within(Effect.andThen(Latch.await(quiet), queue.awaitIdle), limit)
 }
 
