@@ -7,7 +7,6 @@
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import type { FaultProxy } from "@kafka-once/testing/FaultProxy"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
 import * as Account from "./Account.ts"
@@ -64,21 +63,10 @@ export type Needs = EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy
  * @category layers
  * @since 0.1.0
  */
-export const layer = Layer.effectDiscard(Effect.suspend(() => coordinatorAwake)).pipe(
-  Layer.provideMerge(ProxiedKafka.layer({
-    authorizer: true,
-    properties: { "allow.everyone.if.no.acl.found": "true" }
-  }))
-)
-
-/**
- * A young broker makes the coordinator's topic for the first who asks, which takes longer than the
- * short times of a contender. Nobody has this id; the refusal is the answer that is waited for.
- */
-const coordinatorAwake = Effect.flatMap(
-  EmbeddedKafka.EmbeddedKafka,
-  (kafka) => Effect.flip(LogReader.describeTransaction(kafka, "nobody's"))
-)
+export const layer = ProxiedKafka.layer({
+  authorizer: true,
+  properties: { "allow.everyone.if.no.acl.found": "true" }
+})
 
 /**
  * The place of one run: a topic and a transactional id of its own, and the book of what the program

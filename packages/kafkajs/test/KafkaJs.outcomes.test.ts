@@ -1,0 +1,4 @@
+import * as UnknownOutcomes from "@kafka-once/proof/UnknownOutcomes"
+import * as KafkaJs from "../src/KafkaJs.ts"
+
+UnknownOutcomes.suite("kafkajs", (brokers) => KafkaJs.layer({ brokers }))
