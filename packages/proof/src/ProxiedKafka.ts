@@ -29,9 +29,12 @@ const keepForEver = { "log.retention.ms": "-1" }
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: EmbeddedKafka.Options = {}) =>
+export const layer = (
+  options: EmbeddedKafka.Options = {},
+  proxyOptions: Omit<FaultProxy.Options, "target"> = {}
+) =>
   Layer.unwrap(Effect.gen(function*() {
-    const proxy = yield* FaultProxy.make()
+    const proxy = yield* FaultProxy.make(proxyOptions)
     const connected = Effect.gen(function*() {
       const { proxied } = yield* EmbeddedKafka.EmbeddedKafka
       const port = Number(proxied[0]?.upstream.split(":")[1])

@@ -125,7 +125,7 @@ const unknownCommit = (
       return yield* Effect.exit(send(topic, "ours").pipe(producer.withTransaction()))
     }).pipe(Effect.scoped, Effect.ensuring(proxy.heal))
     assert.strictEqual(reasonOf(exit), "CommitOutcomeUnknown")
-    return Option.getOrThrow(Exit.findErrorOption(exit)) as KafkaError
+    return Option.getOrThrow(Exit.findErrorOption(exit))
   })
 
 const later = (it: It, driver: DriverAt): void => {

@@ -34,7 +34,7 @@ export const abortWhilePending = Scenario.make(
       // the first again; a client may wait as long as this before it sends it.
       const third = proxy.log.awaitFrame(
         { ...match, nth: 3, phase: "response" },
-        { timeout: "1500 millis" }
+        { timeout: "2 seconds" }
       ).pipe(Effect.option)
       yield* transaction(client, (send) => Effect.andThen(send("committed"), third))
       return verdict(yield* settledLog)

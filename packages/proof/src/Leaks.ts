@@ -1,0 +1,229 @@
+/**
+ * What thousands of scopes leave behind, faults, failures, defects and interruptions among them:
+ * nothing. No socket, no timer, no fiber, no memory, no open transaction, and nothing on the wire
+ * of a scope that has closed.
+ *
+ * @since 0.1.0
+ */
+import { assert, layer } from "@effect/vitest"
+import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import * as Transaction from "@kafka-once/core/Transaction"
+import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
+import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Schedule from "effect/Schedule"
+import * as ClosedEpochs from "./internal/closedEpochs.ts"
+import * as ProcessUse from "./internal/processUse.ts"
+import * as LogReader from "./LogReader.ts"
+import { type DriverAt, reasonOf, timeouts } from "./ProducerBench.ts"
+import * as ProxiedKafka from "./ProxiedKafka.ts"
+
+/**
+ * How much is run.
+ *
+ * **Details**
+ *
+ * *Units and bounds*: `scopes` is the number of transactions, at least 1,000, so that every fault
+ * happens. `seed` chooses the faults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly scopes: number
+  readonly seed: number
+  readonly timeoutMillis: number
+}
+
+const workers = 4
+const topic = "leaks"
+
+/** A producer is made again after so many scopes. */
+const scopesPerProducer = 50
+
+/** Between two looks at the wire; far less than the log keeps. */
+const scopesPerLook = 50
+
+const faults = [
+  FaultProxyRule.dropResponse({ api: "Produce", probability: 0.01 }),
+  FaultProxyRule.dropRequest({ api: "Produce", probability: 0.01 }),
+  FaultProxyRule.resetAfter({ api: "Produce", probability: 0.01 }),
+  FaultProxyRule.dropResponse({ api: "EndTxn", commit: true, probability: 0.01 }),
+  FaultProxyRule.dropRequest({ api: "EndTxn", commit: true, probability: 0.01 }),
+  FaultProxyRule.resetBefore({ api: "EndTxn", commit: false, probability: 0.05 }),
+  FaultProxyRule.error({ api: "AddPartitionsToTxn", probability: 0.01 }, "NOT_COORDINATOR")
+]
+
+/**
+ * Runs the suite over a driver, in a file of its own: what a process holds is the whole process's.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const suite = (name: string, driver: DriverAt, options: Options): void => {
+  const proxy = { entriesMax: 5_000, seed: options.seed }
+  layer(Layer.fresh(ProxiedKafka.layer({}, proxy)), {
+    timeout: "3 minutes",
+    excludeTestServices: true
+  })(`what is left behind, over ${name}, seed ${options.seed}`, (it) => {
+    it.effect(
+      `${options.scopes} scopes with faults among them leave nothing behind`,
+      () => leaveNothing(driver, options),
+      options.timeoutMillis
+    )
+  })
+}
+
+const leaveNothing = (driverAt: DriverAt, { scopes }: Options) =>
+  Effect.gen(function*() {
+    const kafka = yield* EmbeddedKafka.EmbeddedKafka
+    const proxy = yield* ProxiedKafka.Proxy
+    yield* kafka.createTopic(topic, { partitions: workers })
+    const before = yield* ProcessUse.resources
+    const fibers = ProcessUse.countFibers()
+    const run: Run = { told: new Uint8Array(scopes), epochs: ClosedEpochs.make(), heaps: [] }
+
+    yield* Effect.gen(function*() {
+      for (const fault of faults) yield* proxy.inject(fault)
+      yield* Effect.forEach(
+        Array.from({ length: workers }, (_, worker) => worker),
+        (worker) => work(run, driverAt([`${proxy.host}:${proxy.port}`]), worker, scopes),
+        { concurrency: workers }
+      )
+    }).pipe(fibers.within, Effect.scoped, Effect.provide(Logger.layer([])))
+
+    yield* proxy.connections.awaitOpen(0).pipe(Effect.timeout("5 seconds"))
+    run.epochs.take(yield* proxy.log.entries)
+    assert.deepStrictEqual(run.epochs.late, [])
+    assert.strictEqual(run.epochs.seen.missed, 0)
+    assert.isAbove(run.epochs.seen.taken, scopes * 3)
+    assert.deepStrictEqual(yield* LogReader.openTransactions(kafka), [])
+    assert.isAbove(fibers.count.started, scopes)
+    yield* settled(
+      Effect.sync(() => fibers.count.started - fibers.count.ended),
+      (left) => left === 0
+    )
+    yield* settled(
+      Effect.map(ProcessUse.resources, (now) => ProcessUse.more(now, before)),
+      (left) => left.length === 0
+    )
+    assertFlat(run.heaps)
+    yield* assertTruth(run.told)
+  })
+
+interface Run {
+  /** What the program was told of each scope: see {@link tell}. */
+  readonly told: Uint8Array
+  readonly epochs: ClosedEpochs.ClosedEpochs
+  readonly heaps: Array<number>
+}
+
+/** Every `workers`-th scope, with a producer that is made again now and then. */
+const work = (
+  run: Run,
+  driver: Layer.Layer<KafkaDriver, { readonly message: string }>,
+  worker: number,
+  scopes: number
+) =>
+  Effect.gen(function*() {
+    const proxy = yield* ProxiedKafka.Proxy
+    const transactionalId = `leaks-${worker}`
+    for (let first = worker; first < scopes; first += workers * scopesPerProducer) {
+      run.epochs.reopen(transactionalId)
+      yield* Effect.gen(function*() {
+        const producer = yield* TransactionalProducer.make({ ...timeouts, transactionalId }).pipe(
+          Effect.retry({ times: 3 })
+        )
+        const last = Math.min(scopes, first + workers * scopesPerProducer)
+        for (let index = first; index < last; index += workers) {
+          run.told[index] = tell(index, yield* Effect.exit(scope(producer, worker, index)))
+          run.epochs.close(transactionalId, yield* proxy.log.position, false)
+          if (index % scopesPerLook === 0) run.epochs.take(yield* proxy.log.entries)
+        }
+      }).pipe(Effect.scoped, Effect.provide(driver))
+      run.epochs.close(transactionalId, yield* proxy.log.position, true)
+      if (worker === 0) run.heaps.push(yield* ProcessUse.heapBytes)
+    }
+  })
+
+/** One scope: most commit, some fail, die or are interrupted, in both forms. */
+const scope = (
+  producer: TransactionalProducer.TransactionalProducer["Service"],
+  partition: number,
+  index: number
+) => {
+  const body = Transaction.send([{ topic, partition, value: String(index) }]).pipe(
+    Effect.andThen(
+      index % 10 === 3
+        ? Effect.fail("mine" as const)
+        : index % 23 === 7
+        ? Effect.die(new Error("mine"))
+        : Effect.void
+    )
+  )
+  const transaction = index % 2 === 0
+    ? producer.withTransaction(body)
+    : Effect.scoped(Effect.flatMap(
+      producer.begin(),
+      (transaction) => Effect.provideService(body, Transaction.Transaction, transaction)
+    ))
+  return index % 17 === 5 ? Effect.timeout(transaction, "5 millis") : transaction
+}
+
+const committed = 1
+const aborted = 2
+const unknown = 3
+
+/** What an exit says: an interrupted program may have committed, and was not told. */
+const tell = (index: number, exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit)) return committed
+  if (index % 17 === 5 || reasonOf(exit) === "CommitOutcomeUnknown") return unknown
+  return aborted
+}
+
+/** What was told is so: committed records are there once, aborted ones are not. */
+const assertTruth = (told: Uint8Array) =>
+  Effect.gen(function*() {
+    const visible = yield* LogReader.visibleValues(yield* EmbeddedKafka.EmbeddedKafka, topic)
+    const seen = new Uint8Array(told.length)
+    for (const value of visible) seen[Number(value)]!++
+    const wrong = [...told].flatMap((what, index) => {
+      const times = seen[index] ?? 0
+      const fits = what === committed
+        ? times === 1
+        : what === aborted
+        ? times === 0
+        : times <= 1
+      return fits ? [] : [`${index} was told ${what} and is there ${times} times`]
+    })
+    assert.deepStrictEqual(wrong, [])
+    assert.isAbove(visible.length, told.length / 2)
+  })
+
+/** What one scope keeps for ever would show as more than this over half of the run. */
+const grownBytesMax = 4 * 1024 * 1024
+
+/** The lowest of a stretch is what is kept; the rest is what was just under way. */
+const assertFlat = (heaps: ReadonlyArray<number>): void => {
+  const half = Math.floor(heaps.length / 2)
+  const [middle, end] = [heaps.slice(half - 3, half), heaps.slice(-3)].map((some) =>
+    Math.min(...some)
+  )
+  const grown = (end ?? Infinity) - (middle ?? 0)
+  assert.isBelow(grown, grownBytesMax, `the heap after collections: ${heaps.join(", ")}`)
+}
+
+/** Sockets and fibers that end take a moment. */
+const settled = <A>(question: Effect.Effect<A>, fits: (answer: A) => boolean) =>
+  Effect.gen(function*() {
+    const answer = yield* Effect.repeat(question, {
+      until: fits,
+      schedule: Schedule.spaced("20 millis"),
+      times: 250
+    })
+    assert.isTrue(fits(answer), `left behind: ${JSON.stringify(answer)}`)
+  })
