@@ -134,11 +134,10 @@ const later = (it: It, driver: DriverAt): void => {
       const bench = yield* makeBench(driver)
       yield* Effect.gen(function*() {
         const error = yield* unknownCommit(bench)
+        const { reason } = error
+        assert(reason._tag === "CommitOutcomeUnknown")
         yield* deleteRecords(bench.topic)
-        assert.deepStrictEqual(yield* Transaction.resolve(error), {
-          _tag: "Unknown",
-          reason: error.reason as CommitOutcomeUnknown
-        })
+        assert.deepStrictEqual(yield* Transaction.resolve(error), { _tag: "Unknown", reason })
       }).pipe(Effect.scoped, Effect.provide(bench.driver))
     }))
 
