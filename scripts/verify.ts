@@ -79,8 +79,18 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "tests",
-    budgetSeconds: 150,
-    steps: [vitest("unit and contract tests", "--project", "!scripts", "--project", "!examples")]
+    budgetSeconds: 110,
+    steps: [
+      vitest("unit tests", "--project", "core", "--project", "bench"),
+      vitest("the tools for tests", "--project", "testing")
+    ]
+  },
+  {
+    name: "drivers",
+    budgetSeconds: 130,
+    steps: [
+      vitest("contract, faults and bad input", "--project", "kafkajs", "--project", "proof")
+    ]
   },
   {
     name: "examples",
