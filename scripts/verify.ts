@@ -87,7 +87,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "drivers",
-    budgetSeconds: 130,
+    budgetSeconds: 160,
     steps: [
       vitest("contract, faults and bad input", "--project", "kafkajs", "--project", "proof")
     ]
