@@ -46,8 +46,21 @@ export const suite = (name: string, driver: DriverAt): void => {
       lostAborts(it, driver)
       refusals(it, driver)
       owners(it, driver)
-      partitions(it, driver)
     }
+  )
+}
+
+/**
+ * Runs the part of the contract in which the network loses everything for a while; it takes as long
+ * as the deadlines do, so that it is a suite of its own.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const networks = (name: string, driver: DriverAt): void => {
+  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `the producer on a bad network, over ${name}`,
+    (it) => partitions(it, driver)
   )
 }
 
