@@ -3,13 +3,56 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
+import { createHook } from "node:async_hooks"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 
-/** Open sockets and timers, by kind. */
-export const resources: Effect.Effect<ReadonlyArray<string>> = Effect.sync(() =>
-  process.getActiveResourcesInfo().filter((name) => /^(TCP|TLS|Timeout)/.test(name)).sort()
+/** Open sockets, by kind. */
+export const sockets: Effect.Effect<ReadonlyArray<string>> = Effect.sync(() =>
+  process.getActiveResourcesInfo().filter((name) => /^(TCP|TLS)/.test(name)).sort()
 )
+
+/** Enough to see whose a timer is. */
+const stackFrames = 16
+
+/**
+ * Notes every timer of this process from now on, until the scope closes; gives those that are still
+ * there, each as the stack that made it. The test runner's own do not count.
+ */
+export const watchTimers: Effect.Effect<
+  Effect.Effect<ReadonlyArray<string>>,
+  never,
+  Scope.Scope
+> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const live = new Map<number, string>()
+      const hook = createHook({
+        init: (id, type) => {
+          if (type === "Timeout") live.set(id, stackHere())
+        },
+        destroy: (id) => {
+          live.delete(id)
+        }
+      })
+      return { live, hook: hook.enable() }
+    }),
+    ({ hook }) => Effect.sync(() => hook.disable())
+  ),
+  ({ live }) =>
+    Effect.sync(() =>
+      [...live.values()].filter((stack) => !stack.includes("/node_modules/vitest/"))
+    )
+)
+
+const stackHere = (): string => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = stackFrames
+  const { stack = "" } = new Error("made")
+  Error.stackTraceLimit = limit
+  return stack
+}
 
 /** What there is more of than before. */
 export const more = (
