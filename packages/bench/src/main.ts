@@ -12,6 +12,7 @@ import * as BrokerWorks from "./BrokerWorks.ts"
 import * as CoreProcess from "./CoreProcess.ts"
 import type { Line } from "./Figure.ts"
 import * as Machine from "./Machine.ts"
+import * as ProxyWork from "./ProxyWork.ts"
 import * as Report from "./Report.ts"
 
 const onBroker = ({ length, works }: Arguments) =>
@@ -25,13 +26,14 @@ const onBroker = ({ length, works }: Arguments) =>
 
 const measure = (options: Arguments) =>
   Effect.gen(function*() {
-    const needsBroker = options.works.some((work) => work !== "core")
+    const needsBroker = options.works.includes("single") || options.works.includes("batch")
     yield* Console.log(Machine.describe())
     if (!needsBroker) yield* Console.log(Machine.versions(null))
     const broker: ReadonlyArray<Line> = needsBroker ? yield* onBroker(options) : []
+    const proxy = options.works.includes("proxy") ? yield* ProxyWork.proxy(options.length) : []
     // The broker is gone by now and takes nothing from the core's figures.
     const core = options.works.includes("core") ? yield* CoreProcess.run(options.length) : []
-    return [...broker, ...core]
+    return [...broker, ...proxy, ...core]
   })
 
 const main = (options: Arguments) =>
