@@ -20,8 +20,8 @@ compares what an independent reader sees with what the file says.
 
   --records N        how many flights to write (20000); above that the file is repeated
   --driver NAME      the client underneath: ${driverNames.join(", ")} (${driverNames[0]})
-  --brokers A,B      addresses of your own cluster; without it a broker is started and removed
-                     again. On your own cluster no answer is lost on purpose, and a topic is left
+  --brokers A,B      addresses of your own cluster, also from KAFKA_BROKERS; without it a broker is
+                     started and removed again. On your own cluster no answer is lost on purpose, and a topic is left
                      behind.
   --json FILE        also writes the result as JSON to FILE
   --help             prints this
@@ -65,7 +65,8 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
   if (driver === undefined) {
     return refuse(`--driver takes one of ${driverNames.join(", ")}, not "${values.driver}".`)
   }
-  const brokers = values.brokers?.split(",").map((address) => address.trim()) ?? null
+  const addresses = values.brokers ?? process.env["KAFKA_BROKERS"]
+  const brokers = addresses?.split(",").map((address) => address.trim()) ?? null
   const bad = brokers?.find((address) => !/^.+:\d{1,5}$/.test(address))
   if (bad !== undefined) return refuse(`--brokers takes host:port,host:port; "${bad}" is none.`)
   if (values.json === "") return refuse("--json takes the name of a file.")

@@ -17,9 +17,10 @@ export interface Cluster {
   readonly readFrom: ReadonlyArray<string>
   readonly classPath?: string
   readonly topic: string
-  /** Runs an effect while the answer of one Produce request is lost. */
+  /** Runs an effect while the answer of the nth Produce request is lost. */
   readonly withLostAnswer: <A, E, R>(
-    effect: Effect.Effect<A, E, R>
+    effect: Effect.Effect<A, E, R>,
+    nth: number
   ) => Effect.Effect<A, E | FaultProxyError, R>
   readonly lostAnswers: number
 }
@@ -37,15 +38,15 @@ const embedded = Effect.gen(function*() {
   yield* proxy.connectTo({ host: host!, port: Number(port) })
   const topic = "flights"
   yield* kafka.createTopic(topic, { partitions })
-  // The rule fails the run if the fault never happened.
-  const rule = FaultProxyRule.dropResponse({ api: "Produce", nth: 20 })
   const cluster: Cluster = {
     description: `Apache Kafka ${kafka.version}, embedded`,
     brokers: [`${proxy.host}:${proxy.port}`],
     readFrom: kafka.bootstrapServers,
     classPath: kafka.classPath,
     topic,
-    withLostAnswer: (effect) => proxy.withRule(rule)(effect),
+    // The rule fails the run if the fault never happened.
+    withLostAnswer: (effect, nth) =>
+      proxy.withRule(FaultProxyRule.dropResponse({ api: "Produce", nth }))(effect),
     lostAnswers: 1
   }
   return cluster

@@ -69,11 +69,11 @@ export const load = (count: number): Effect.Effect<ReadonlyArray<FlightDay>> =>
       else flights.push(flight)
     }
     const days = [...byDay].map(([day, flights]): FlightDay => ({ day, isSpoiled: false, flights }))
+    // With very few days there would be none left that is good.
+    if (days.length < 2 * spoilings.length) return days
     spoilings.forEach((how, index) => {
       const at = Math.floor(((2 * index + 1) * days.length) / (2 * spoilings.length))
-      const day = days[at]
-      // With very few days there may be fewer than three to spoil.
-      if (day !== undefined && !day.isSpoiled) days[at] = spoil(day, how)
+      days[at] = spoil(days[at]!, how)
     })
     return days
   })

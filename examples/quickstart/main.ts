@@ -5,6 +5,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
 import * as Console from "effect/Console"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { writeFile } from "node:fs/promises"
 import { type Arguments, parse } from "./arguments.ts"
@@ -69,7 +70,7 @@ const runWorker = (
   }))
 
 /** The whole job: two workers, one after the other, with the faults between. */
-const write = (
+const writeDays = (
   cluster: Cluster.Cluster,
   options: Arguments,
   days: ReadonlyArray<Flights.FlightDay>
@@ -81,19 +82,34 @@ const write = (
     const dieAt = days.findIndex((day, index) => index >= days.length / 3 && !day.isSpoiled)
     const dieOn = days[dieAt]?.day ?? null
     const first = runWorker(cluster, options, days, dieOn, tally, progress)
-    yield* cluster.withLostAnswer(first)
+    // Each day before that one sends at least once, and so does that one before it dies.
+    yield* cluster.withLostAnswer(first, Math.max(1, Math.min(20, dieAt)))
     const left = days.filter((day) => !tally.outcomes.has(day.day))
     if (left.length > 0) yield* runWorker(cluster, options, left, null, tally, progress)
     return tally
   })
 
+class NotWritten extends Data.TaggedError("NotWritten")<{ readonly detail: string }> {
+  override get message(): string {
+    return `The file of --json cannot be written: ${this.detail}`
+  }
+}
+
+const write = (file: string, text: string) =>
+  Effect.tryPromise({
+    try: () => writeFile(file, text),
+    catch: (cause) => new NotWritten({ detail: String(cause) })
+  })
+
 const main = (options: Arguments) =>
   Effect.scoped(Effect.gen(function*() {
     const startedAt = performance.now()
+    // Before the work, not after it.
+    if (options.json !== null) yield* write(options.json, "")
     const cluster = yield* Cluster.make(options.brokers)
     yield* Console.log(cluster.description)
     const days = yield* Flights.load(options.records)
-    const tally = yield* write(cluster, options, days)
+    const tally = yield* writeDays(cluster, options, days)
     const read = yield* CommittedRecords.read({
       bootstrapServers: cluster.readFrom,
       topic: cluster.topic,
@@ -124,10 +140,7 @@ const main = (options: Arguments) =>
     }))
     const { json } = options
     if (json !== null) {
-      yield* Effect.tryPromise({
-        try: () => writeFile(json, `${JSON.stringify(result, null, 2)}\n`),
-        catch: (cause) => new Error(`--json: ${String(cause)}`)
-      })
+      yield* write(json, `${JSON.stringify(result, null, 2)}\n`)
     }
     return lost + doubled + torn === 0
   }))

@@ -28,7 +28,7 @@ export const renderTable = (result: Result, about: Circumstances): string => {
       "answers lost",
       `${about.lostAnswers}`,
       about.lostAnswers > 0
-        ? `a send timed out and was retried; ${about.sentAgain} session replaced`
+        ? `a send timed out and was retried; sessions replaced: ${about.sentAgain}`
         : "none on purpose on your own cluster"
     ],
     [
@@ -42,7 +42,11 @@ export const renderTable = (result: Result, about: Circumstances): string => {
     ["  doubled", `${doubled}`, ""],
     ["  torn", `${torn}`, "days of which only a part is visible"],
     ["throughput", `${number.format(result.recordsPerSecond)}/s`, "records, faults included"],
-    ["took", `${about.seconds.toFixed(1)} s`, "with the broker's start"]
+    [
+      "took",
+      `${about.seconds.toFixed(1)} s`,
+      about.lostAnswers > 0 ? "with the broker's start" : ""
+    ]
   ]
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)))
   const lines = rows.map(([name, value, note]) =>

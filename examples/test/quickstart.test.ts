@@ -13,7 +13,7 @@ const run = (...args: ReadonlyArray<string>) =>
       execFile(
         process.execPath,
         ["--conditions=@kafka-once/source", main, ...args],
-        { timeout: 90_000 },
+        { timeout: 90_000, env: { ...process.env, KAFKA_BROKERS: undefined } },
         (error, stdout, stderr) =>
           resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr })
       )
@@ -38,6 +38,20 @@ describe("the quickstart", () => {
       rmSync(folder, { recursive: true, force: true })
     }
   }, 120_000)
+
+  it.each(["5", "500"])("runs with %s records as well", async (records) => {
+    const { code, stdout, stderr } = await run("--records", records)
+    assert.strictEqual(code, 0, `${stdout}${stderr}`)
+    assert.match(stdout, /answers lost +1 /)
+    assert.match(stdout, /lost +0/)
+  }, 120_000)
+
+  it("is refused at once where the file of --json cannot be written", async () => {
+    const { code, stdout, stderr } = await run("--json", "/nonexistent/result.json")
+    assert.strictEqual(code, 1)
+    assert.include(`${stdout}${stderr}`, "--json")
+    assert.notInclude(stdout, "Apache Kafka")
+  })
 
   it.each([
     ["--records", "none"],
