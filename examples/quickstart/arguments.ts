@@ -21,8 +21,8 @@ compares what an independent reader sees with what the file says.
   --records N        how many flights to write (20000); above that the file is repeated
   --driver NAME      the client underneath: ${driverNames.join(", ")} (${driverNames[0]})
   --brokers A,B      addresses of your own cluster, also from KAFKA_BROKERS; without it a broker is
-                     started and removed again. On your own cluster no answer is lost on purpose, and a topic is left
-                     behind.
+                     started and removed again. On your own cluster no answer is lost on
+                     purpose, and a topic is left behind.
   --json FILE        also writes the result as JSON to FILE
   --help             prints this
 `
