@@ -118,7 +118,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
   readonly recovery: Recovery = "retry"
   override get message(): string {
     return `No broker has answered for ${this.sinceMillis} ms (last: ${this.last}). Check the ` +
-      "addresses and the network; the producer goes on by itself when a broker answers."
+      "addresses and the network; a producer that runs goes on by itself when a broker answers."
   }
 }
 
@@ -136,7 +136,9 @@ export class Busy extends Schema.TaggedError<Busy>()("Busy", {
   readonly recovery: Recovery = "retry"
   override get message(): string {
     return `"${this.transactionalId}" has one transaction open and ${this.waiting} callers ` +
-      `waiting; this one gave up after ${this.waitedMillis} ms. Use more producers, each with ` +
+      `waiting; this one gave up after ${
+        Math.round(this.waitedMillis)
+      } ms. Use more producers, each with ` +
       "a transactional id of its own."
   }
 }
@@ -468,7 +470,7 @@ export class NestedTransaction
   readonly recovery: Recovery = "abort"
   override get message(): string {
     return `"${this.transactionalId}" already has its transaction open here, and has only one at ` +
-      "a time. Send in the open one, or begin in a scope of its own."
+      "a time. Send in the open one, or begin when it has ended."
   }
 }
 

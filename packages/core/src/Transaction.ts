@@ -188,7 +188,8 @@ const mayRunAgain = <E>(
  *
  * **Gotchas**
  *
- * Where the transaction is still open, this fences a producer that uses the same transactional id.
+ * Where there is no evidence yet, as while the transaction is still open, this fences a producer
+ * that uses the same transactional id.
  *
  * @category operations
  * @since 0.1.0

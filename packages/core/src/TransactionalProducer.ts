@@ -330,7 +330,8 @@ const statusOf = (core: ProducerCore): ProducerStatus => {
 }
 
 /**
- * The longest that a release takes with these settings: drain, commit and resolution.
+ * The longest that a release takes with these settings: the drain, the longer of commit and abort,
+ * the resolution, and at most a second for closing each of two sessions.
  *
  * @category accessors
  * @since 0.1.0
@@ -338,6 +339,11 @@ const statusOf = (core: ProducerCore): ProducerStatus => {
 export const releaseLimit = (settings: {
   readonly drainTimeout: Duration.Duration
   readonly commitTimeout: Duration.Duration
+  readonly abortTimeout: Duration.Duration
   readonly resolveTimeout: Duration.Duration
 }): Duration.Duration =>
-  Duration.sum(Duration.sum(settings.drainTimeout, settings.commitTimeout), settings.resolveTimeout)
+  [
+    settings.drainTimeout,
+    Duration.max(settings.commitTimeout, settings.abortTimeout),
+    settings.resolveTimeout
+  ].reduce((sum, timeout) => Duration.sum(sum, timeout), Duration.seconds(2))

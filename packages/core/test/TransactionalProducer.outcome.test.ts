@@ -168,9 +168,15 @@ describe.each(Rig.forms)("a commit without an answer, %s", (_name, form) => {
         Effect.tap(body(transaction), () =>
           Effect.sync(double.broker.trim))))
       Rig.reason(exit, "CommitOutcomeUnknown")
+      const initialized = double.count("initialize")
       const told = yield* Rig.timed(resolveLater(double, Rig.kafkaError(exit)))
       assert(Exit.isSuccess(told.exit))
       assert.strictEqual(told.exit.value._tag, "Unknown")
+      // A fence would bring nothing back, and end the producer that lives.
+      assert.strictEqual(double.count("initialize"), initialized)
+      yield* form(producer, (transaction) =>
+        transaction.send([Rig.record("next")]))
+      assert.include(double.visible(), "next")
     }))
 
   it.effect("is told by another partition where one leader does not answer", () =>

@@ -236,7 +236,41 @@ const millisOf = (given: Duration.Input | undefined, otherwise: Duration.Input):
 // kafkajs splits an address at its colons, so an IPv6 address cannot be given to it.
 const address = /^[^:\s/@[\]]+:(\d{1,5})$/
 
-const problemOf = ({ brokers, insecure, sasl, tls }: Options): InvalidOption | null => {
+const times = [
+  "connectionTimeout",
+  "authenticationTimeout",
+  "reauthenticationThreshold",
+  "requestTimeout",
+  "metadataMaxAge"
+] as const
+
+// What a timer of Node can hold.
+const maxMillis = 2_147_483_647
+
+const problemOfTimes = (options: Options): InvalidOption | null => {
+  for (const option of times) {
+    const given = options[option]
+    if (given === undefined) continue
+    const duration = Duration.fromInput(given)
+    const millis = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
+    if (!(millis >= 1 && millis <= maxMillis)) {
+      return new InvalidOption({
+        option,
+        problem: `is ${String(given)}; it must be a duration from 1 ms to ${maxMillis} ms`
+      })
+    }
+  }
+  return null
+}
+
+const problemOf = (options: Options): InvalidOption | null =>
+  problemOfBrokers(options) ?? problemOfSasl(options) ?? problemOfTimes(options)
+
+const problemOfBrokers = ({ brokers }: Options): InvalidOption | null => {
+  // Options often come from JSON or from untyped code.
+  if (!Array.isArray(brokers)) {
+    return new InvalidOption({ option: "brokers", problem: 'must be an array of "host:port"' })
+  }
   if (brokers.length === 0) return new InvalidOption({ option: "brokers", problem: "is empty" })
   for (const broker of brokers) {
     const port = Number(address.exec(broker)?.[1] ?? 0)
@@ -246,6 +280,19 @@ const problemOf = ({ brokers, insecure, sasl, tls }: Options): InvalidOption | n
         problem: `holds ${JSON.stringify(broker)}, which is not "host:port"`
       })
     }
+  }
+  return null
+}
+
+const mechanisms: ReadonlyArray<string> = ["plain", "scram-sha-256", "scram-sha-512"]
+
+const problemOfSasl = ({ insecure, sasl, tls }: Options): InvalidOption | null => {
+  if (sasl !== undefined && !mechanisms.includes(sasl.mechanism)) {
+    return new InvalidOption({
+      option: "sasl",
+      problem: `has the mechanism ${JSON.stringify(sasl.mechanism)}; it must be one of ` +
+        mechanisms.join(", ")
+    })
   }
   const isPlainText = tls === undefined || tls === false
   return sasl?.mechanism === "plain" && isPlainText && insecure !== true

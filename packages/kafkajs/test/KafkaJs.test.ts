@@ -28,8 +28,13 @@ describe("KafkaJs", () => {
       [{ brokers: ["localhost:70000"] }, "brokers", '"localhost:70000"'],
       [{ brokers: ["[::1]:9092"] }, "brokers", '"[::1]:9092"'],
       [{ brokers: ["kafka://a:9092"] }, "brokers", '"kafka://a:9092"'],
-      [{ brokers, sasl: plain }, "sasl", "without TLS"]
-    ] as ReadonlyArray<readonly [KafkaJs.Options, string, string]>
+      [{ brokers, sasl: plain }, "sasl", "without TLS"],
+      [{ brokers: "localhost:9092" }, "brokers", "array"],
+      [{ brokers, sasl: { ...plain, mechanism: "gssapi" } }, "sasl", '"gssapi"'],
+      [{ brokers, connectionTimeout: "banana" }, "connectionTimeout", "banana"],
+      [{ brokers, requestTimeout: -5 }, "requestTimeout", "-5"],
+      [{ brokers, connectionTimeout: Infinity }, "connectionTimeout", "Infinity"]
+    ] as unknown as ReadonlyArray<readonly [KafkaJs.Options, string, string]>
   )(
     "options that cannot work fail the layer: %j",
     ([options, option, text]) =>

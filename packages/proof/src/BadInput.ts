@@ -351,7 +351,7 @@ const rights = (it: It, driver: DriverAt): void => {
       })
     }))
 
-  it.effect("with the rights that the README names it commits", () =>
+  it.effect("with Write on the transactional id and on the topic it commits", () =>
     Effect.gen(function*() {
       const kafka = yield* EmbeddedKafka.EmbeddedKafka
       const topic = yield* withTopic

@@ -159,7 +159,7 @@ const lostCommits = (it: It, driver: DriverAt): void => {
         })
     ))
 
-  it.effect("what stays unknown is answered later, by another producer's process", () =>
+  it.effect("what stays unknown is answered later, by its error alone", () =>
     withProducer(
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>

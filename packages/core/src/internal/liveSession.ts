@@ -225,7 +225,8 @@ const install = (core: ProducerCore, live: LiveSession): Effect.Effect<void> =>
   })
 
 /**
- * Closes the producer's session: its sockets are gone when this returns.
+ * Closes the producer's session: its sockets are gone when this returns, or, where a driver takes
+ * longer than it may, soon after.
  */
 export const retire = (core: ProducerCore, why: string): Effect.Effect<void> =>
   Effect.suspend(() => {

@@ -7,9 +7,10 @@ import type { CommitOutcomeUnknown } from "../KafkaError.ts"
 import { TransactionOutcome } from "../TransactionOutcome.ts"
 
 /**
- * What the log says of a transaction whose commit was not answered.
+ * What the log says of a transaction whose commit was not answered; `Gone` is an evidence that can
+ * never come any more.
  */
-type Evidence =
+export type Evidence =
   | { readonly _tag: "Decisive"; readonly outcome: TransactionOutcome }
   | { readonly _tag: "NotYet" }
   | { readonly _tag: "Gone" }
@@ -59,6 +60,25 @@ export const resolve = (question: Question): Effect.Effect<TransactionOutcome> =
     Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.succeed(unknown) })
   )
 }
+
+/**
+ * One look before any fence. What counts is what cannot change: an end marker, or the attempt's own
+ * token. `NotYet` may become decisive by a fence; `Gone` never does.
+ */
+export const lookUnfenced = (question: Question): Effect.Effect<Evidence> =>
+  Effect.gen(function*() {
+    const { reason } = question
+    const markers = yield* lookAtMarkers(question)
+    if (markers._tag === "Decisive") return markers
+    if (reason.offsets.length === 0) return reason.acknowledged.length === 0 ? notYet : markers
+    const offsets = yield* lookAtOffsets(question)
+    if (offsets._tag === "Decisive") {
+      return offsets.outcome._tag === "Committed" ? offsets : notYet
+    }
+    return markers._tag === "NotYet" ? notYet : offsets
+  }).pipe(
+    Effect.timeoutOrElse({ duration: question.limit, orElse: () => Effect.succeed(notYet) })
+  )
 
 const lookOnce = (question: Question): Effect.Effect<Evidence> =>
   Effect.gen(function*() {

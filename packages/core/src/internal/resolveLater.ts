@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type { KafkaDriver } from "../KafkaDriver.ts"
 import { type CommitOutcomeUnknown, KafkaError } from "../KafkaError.ts"
 import * as ProducerOptions from "../ProducerOptions.ts"
-import type { TransactionOutcome } from "../TransactionOutcome.ts"
+import { TransactionOutcome } from "../TransactionOutcome.ts"
 import { guarded } from "./guardedDriver.ts"
 import * as LiveSession from "./liveSession.ts"
 import * as OutcomeResolver from "./outcomeResolver.ts"
@@ -26,8 +26,10 @@ export const resolve = (
     const settings = yield* ProducerOptions.resolve({ transactionalId })
     const { requestTimeout, resolveTimeout } = settings
     const resolver = { driver, reason, limit: resolveTimeout, requestTimeout }
-    const first = yield* OutcomeResolver.resolve({ ...resolver, fenced: false })
-    if (first._tag !== "Unknown") return first
+    const first = yield* OutcomeResolver.lookUnfenced({ ...resolver, fenced: false })
+    if (first._tag === "Decisive") return first.outcome
+    // A fence cannot bring back what is gone, and would end a producer that lives.
+    if (first._tag === "Gone") return TransactionOutcome.Unknown({ reason })
     yield* fence(driver, settings)
     return yield* OutcomeResolver.resolve({ ...resolver, fenced: true })
   })
