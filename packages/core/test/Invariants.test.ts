@@ -235,7 +235,37 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
       assert.deepStrictEqual(double.visible(), [])
     }))
 
-  it.effect("I11: nothing of a session is asked while another request of it has no answer", () =>
+  it.effect("I11: at most one Produce has no answer, and what waits goes with the next", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      const latch = yield* Deferred.make<void>()
+      double.script("send", Fault.Gate({ latch }))
+      const reached = yield* Effect.forkChild(double.next("send"), forkNow)
+      const fiber = yield* Effect.forkChild(
+        form(producer, (transaction) =>
+          Effect.gen(function*() {
+            const first = yield* Effect.forkChild(sendOne(transaction), forkNow)
+            yield* Fiber.join(reached)
+            const more = yield* Effect.forkChild(
+              Effect.all([
+                transaction.send([Rig.record("b")]),
+                transaction.send([Rig.record("c")])
+              ], { concurrency: 2 }),
+              forkNow
+            )
+            for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
+            assert.strictEqual(double.count("send"), 1)
+            yield* Deferred.succeed(latch, undefined)
+            yield* Fiber.join(first)
+            yield* Fiber.join(more)
+          }))
+      )
+      yield* Fiber.join(fiber)
+      assert.strictEqual(double.count("send"), 2)
+      assert.deepStrictEqual(double.visible(), ["a", "b", "c"])
+    }))
+
+  it.effect("I11: nothing of a session is asked before its begin is answered", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make()
       const latch = yield* Deferred.make<void>()

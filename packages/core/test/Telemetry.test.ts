@@ -1,8 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Transaction from "@kafka-once/core/Transaction"
 import { TransactionalProducer } from "@kafka-once/core/TransactionalProducer"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
 import { Fault, text } from "./support/DriverDouble.ts"
 import * as Rig from "./support/Rig.ts"
@@ -161,7 +164,7 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       assert.notInclude(seen, canary)
     }))
 
-  it.effect("transactions are counted by outcome, with records, bytes, retries and sessions", () =>
+  it.effect("transactions are counted by outcome, with records, bytes and sessions", () =>
     Effect.gen(function*() {
       const id = `counted-${_name}`
       const own = { "messaging.kafka.transactional_id": id }
@@ -189,6 +192,29 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       assert.strictEqual((yield* valueOf("kafka_once.sessions.retired", own))?.["count"], 1)
       assert.strictEqual((yield* valueOf("kafka_once.transactions.open", own))?.["value"], 0)
       assert.strictEqual((yield* valueOf("kafka_once.transaction.duration", own))?.["count"], 3)
+    }))
+
+  it.effect("a transaction counts as open while its body runs, and each run again as a retry", () =>
+    Effect.gen(function*() {
+      const id = `open-${_name}`
+      const own = { "messaging.kafka.transactional_id": id }
+      const { double, producer } = yield* Rig.make({
+        producer: { transactionalId: id },
+        capabilities: { commitRetry: false }
+      })
+      double.script("commit", Fault.NoAnswer())
+      const gauge = valueOf("kafka_once.transactions.open", own)
+      const { exit } = yield* Rig.timed(
+        form(producer, (transaction) =>
+          Effect.gen(function*() {
+            assert.strictEqual((yield* gauge)?.["value"], 1)
+            yield* transaction.send([Rig.record("a")])
+          })).pipe(Transaction.retry(Schedule.recurs(3)))
+      )
+      assert.isTrue(Exit.isSuccess(exit))
+      assert.deepStrictEqual(double.visible(), ["a"])
+      assert.strictEqual((yield* gauge)?.["value"], 0)
+      assert.strictEqual((yield* valueOf("kafka_once.transaction.retries", own))?.["count"], 1)
     }))
 
   it.effect("settling and retiring are told as events", () =>
