@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@kafka-once/core/Transaction"
-import { TransactionalProducer } from "@kafka-once/core/TransactionalProducer"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
@@ -267,9 +266,3 @@ const show = (value: unknown): string => {
   }
   return go(value)
 }
-
-describe("TransactionalProducer", () => {
-  it("is a service that a layer provides", () => {
-    assert.strictEqual(TransactionalProducer.key, "@kafka-once/core/TransactionalProducer")
-  })
-})
