@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
+import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
 import { Fault, text } from "./support/DriverDouble.ts"
@@ -38,6 +39,20 @@ const named = (spans: ReadonlyArray<Tracer.Span>, name: string) => {
 
 const parentOf = (span: Tracer.Span) =>
   span.parent._tag === "Some" ? span.parent.value.spanId : null
+
+/** A tracer that notes, of each frame under which something runs, the stack that was captured. */
+const noting = () => {
+  const stacks = new Map<string, string | undefined>()
+  const tracer = Tracer.make({
+    span: (options) => new Tracer.NativeSpan(options),
+    context: (primitive, fiber) => {
+      let frame = fiber.getRef(References.CurrentStackFrame)
+      for (; frame !== undefined; frame = frame.parent) stacks.set(frame.name, frame.stack())
+      return primitive["~effect/Effect/evaluate"](fiber)
+    }
+  })
+  return { stacks, tracer }
+}
 
 const valueOf = (id: string, attributes: Record<string, string>) =>
   Effect.map(Metric.snapshot, (all) => {
@@ -92,6 +107,32 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       )
       assert.strictEqual(parentOf(named(second, "abort")), named(second, "transaction").spanId)
       assert(spans.every(({ status }) => status._tag === "Ended"))
+    }))
+
+  it.effect("no span of ours captures a stack trace", () =>
+    Effect.gen(function*() {
+      const { producer } = yield* Rig.make()
+      const { stacks, tracer } = noting()
+      yield* form(producer, (transaction) =>
+        Effect.andThen(
+          transaction.send([Rig.record("a")]),
+          transaction.sendOffsets(offsets)
+        )).pipe(Effect.withSpan("program"), Effect.withTracer(tracer))
+      yield* form(producer, (transaction) =>
+        Effect.andThen(transaction.send([Rig.record("b")]), Effect.fail("own"))).pipe(
+          Effect.ignore,
+          Effect.withTracer(tracer)
+        )
+      // A program's own span has one, so that an empty stack is not the tracer's doing.
+      assert.include(stacks.get("program"), "Telemetry.test.ts")
+      for (const step of ["begin", "offsets", "commit", "abort"]) {
+        assert.isTrue(stacks.has(`${step} orders-0`), step)
+      }
+      assert.strictEqual(stacks.has("transaction orders-0"), form === Rig.bracketForm)
+      const captured = [...stacks].filter(([name, stack]) =>
+        name !== "program" && stack !== undefined
+      )
+      assert.deepStrictEqual(captured, [])
     }))
 
   it.effect("a tracer that throws costs no transaction, and no permit", () =>
