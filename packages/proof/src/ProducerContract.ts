@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
+import { KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
@@ -17,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as PartitionLog from "./PartitionLog.ts"
 import {
   type DriverAt,
@@ -32,16 +34,33 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 
 /**
+ * Resolves an error of an unknown outcome in a process of its own, and answers with the tag of what
+ * it found. The error is the JSON of `Schema.toCodecJson(KafkaError)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ResolveElsewhere = (
+  addresses: ReadonlyArray<string>,
+  error: string
+) => Effect.Effect<string, Error>
+
+/**
  * Runs the contract of the library over a driver, on a broker of its own.
  *
  * @category testing
  * @since 0.1.0
  */
-export const suite = (name: string, driver: DriverAt): void => {
+export const suite = (
+  name: string,
+  driver: DriverAt,
+  resolveElsewhere: ResolveElsewhere
+): void => {
   layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
     `the producer, over ${name}`,
     (it) => {
       lostCommits(it, driver)
+      laterElsewhere(it, driver, resolveElsewhere)
       lostSends(it, driver)
       lostAborts(it, driver)
       refusals(it, driver)
@@ -158,25 +177,29 @@ const lostCommits = (it: It, driver: DriverAt): void => {
           assert.deepStrictEqual(yield* visible, [])
         })
     ))
+}
 
-  it.effect("what stays unknown is answered later, by its error alone", () =>
-    withProducer(
-      driver,
-      ({ topic, proxy, transactionalId, visible }, producer) =>
-        Effect.gen(function*() {
-          const match = { api: "EndTxn", commit: true, nth: 1, transactionalId } as const
-          const exit = yield* Effect.gen(function*() {
-            const rule = yield* proxy.inject(FaultProxyRule.dropResponse(match))
-            yield* Effect.forkScoped(Effect.andThen(rule.fired, proxy.blackhole("both")))
-            return yield* Effect.exit(send(topic, "one").pipe(producer.withTransaction()))
-          }).pipe(Effect.scoped, Effect.ensuring(proxy.heal))
-          assert.strictEqual(reasonOf(exit), "CommitOutcomeUnknown")
-          const error = Option.getOrThrow(Exit.findErrorOption(exit))
-          assert(error._tag === "KafkaError")
-          assert.deepInclude(yield* Transaction.resolve(error), { _tag: "Committed" })
-          assert.deepStrictEqual(yield* visible, ["one"])
-        })
-    ))
+const laterElsewhere = (it: It, driver: DriverAt, resolveElsewhere: ResolveElsewhere): void => {
+  it.effect("what stays unknown is answered later in another process, by its error alone", () =>
+    Effect.gen(function*() {
+      const bench = yield* makeBench(driver)
+      const { options, proxy, topic, transactionalId, visible } = bench
+      const match = { api: "EndTxn", commit: true, nth: 1, transactionalId } as const
+      const exit = yield* Effect.gen(function*() {
+        const producer = yield* TransactionalProducer.make(options)
+        const rule = yield* proxy.inject(FaultProxyRule.dropResponse(match))
+        yield* Effect.forkScoped(Effect.andThen(rule.fired, proxy.blackhole("both")))
+        return yield* Effect.exit(send(topic, "one").pipe(producer.withTransaction()))
+      }).pipe(Effect.scoped, Effect.provide(bench.driver), Effect.ensuring(proxy.heal))
+      assert.strictEqual(reasonOf(exit), "CommitOutcomeUnknown")
+      const error = Option.getOrThrow(Exit.findErrorOption(exit))
+      assert(error._tag === "KafkaError")
+      // The producer and its driver are closed: all that is left of them is this text.
+      const text = JSON.stringify(yield* Schema.encodeEffect(Schema.toCodecJson(KafkaError))(error))
+      const found = yield* resolveElsewhere([`${proxy.host}:${proxy.port}`], text)
+      assert.strictEqual(found, "Committed")
+      assert.deepStrictEqual(yield* visible, ["one"])
+    }))
 }
 
 /** The one test that asks Java too keeps the reader of all others honest. */
