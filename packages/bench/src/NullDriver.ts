@@ -26,13 +26,15 @@ export const layer = (answers: Answers): Layer.Layer<KafkaDriver> => {
         commitRetry: true,
         correctReadCommitted: true,
         revocationHold: false,
-        staticMembership: false
+        staticMembership: false,
+        lastStableOffset: false
       },
       probe: Effect.void,
       partitionCount: () => Effect.succeed(1),
       openSession: () => Effect.sync(() => makeSession(wait)),
       endMarker: () => Effect.succeed("commit"),
-      committedOffsets: () => Effect.succeed([])
+      committedOffsets: () => Effect.succeed([]),
+      openConsumer: null
     }))
 }
 

@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { Request } from "./KafkaDriver.ts"
+import type { Request } from "./DriverError.ts"
 
 /**
  * What a code means for the request that got it.
@@ -86,7 +86,13 @@ const everywhere = (verdict: Verdict): ErrorCode["verdicts"] => ({
   TxnOffsetCommit: verdict,
   EndTxn: verdict,
   Fetch: verdict,
-  OffsetFetch: verdict
+  ListOffsets: verdict,
+  OffsetFetch: verdict,
+  JoinGroup: verdict,
+  SyncGroup: verdict,
+  Heartbeat: verdict,
+  OffsetCommit: verdict,
+  LeaveGroup: verdict
 })
 
 const coordinatorMoved: ErrorCode["verdicts"] = {
@@ -96,6 +102,11 @@ const coordinatorMoved: ErrorCode["verdicts"] = {
   AddOffsetsToTxn: "refresh",
   TxnOffsetCommit: "refresh",
   OffsetFetch: "refresh",
+  JoinGroup: "refresh",
+  SyncGroup: "refresh",
+  Heartbeat: "refresh",
+  OffsetCommit: "refresh",
+  LeaveGroup: "refresh",
   // The coordinator answers COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR also when its append to
   // the transaction log timed out or lost its leader (TransactionStateManager), after which a new
   // coordinator may still find the decision in the log.
@@ -105,14 +116,26 @@ const coordinatorMoved: ErrorCode["verdicts"] = {
 const leaderMoved: ErrorCode["verdicts"] = {
   Metadata: "refresh",
   Produce: "refresh",
-  Fetch: "refresh"
+  Fetch: "refresh",
+  ListOffsets: "refresh"
 }
 
-const partition: ErrorCode["verdicts"] = { Produce: "retry", Fetch: "retry" }
+const partition: ErrorCode["verdicts"] = {
+  Produce: "retry",
+  Fetch: "retry",
+  ListOffsets: "retry"
+}
 
 const rejected: ErrorCode["verdicts"] = { Produce: "abort" }
 
-const memberFenced: ErrorCode["verdicts"] = { AddOffsetsToTxn: "abort", TxnOffsetCommit: "abort" }
+const memberFenced: ErrorCode["verdicts"] = {
+  AddOffsetsToTxn: "abort",
+  TxnOffsetCommit: "abort",
+  JoinGroup: "abort",
+  SyncGroup: "abort",
+  Heartbeat: "abort",
+  OffsetCommit: "abort"
+}
 
 /**
  * Every code that the library knows, by code.
@@ -138,7 +161,9 @@ export const table: ReadonlyArray<ErrorCode> = [
       AddPartitionsToTxn: "refresh",
       Produce: "refresh",
       TxnOffsetCommit: "refresh",
-      Fetch: "refresh"
+      Fetch: "refresh",
+      ListOffsets: "refresh",
+      OffsetCommit: "refresh"
     }
   },
   { code: 5, name: "LEADER_NOT_AVAILABLE", verdicts: leaderMoved },
@@ -151,7 +176,11 @@ export const table: ReadonlyArray<ErrorCode> = [
   { code: 8, name: "BROKER_NOT_AVAILABLE", verdicts: leaderMoved },
   { code: 9, name: "REPLICA_NOT_AVAILABLE", verdicts: leaderMoved },
   { code: 10, name: "MESSAGE_TOO_LARGE", reason: "RecordRejected", verdicts: rejected },
-  { code: 12, name: "OFFSET_METADATA_TOO_LARGE", verdicts: { TxnOffsetCommit: "abort" } },
+  {
+    code: 12,
+    name: "OFFSET_METADATA_TOO_LARGE",
+    verdicts: { TxnOffsetCommit: "abort", OffsetCommit: "abort" }
+  },
   {
     code: 13,
     name: "NETWORK_EXCEPTION",
@@ -181,7 +210,30 @@ export const table: ReadonlyArray<ErrorCode> = [
   },
   { code: 21, name: "INVALID_REQUIRED_ACKS", verdicts: { Produce: "reconfigure" } },
   { code: 22, name: "ILLEGAL_GENERATION", reason: "ConsumerFenced", verdicts: memberFenced },
+  {
+    code: 23,
+    name: "INCONSISTENT_GROUP_PROTOCOL",
+    reason: "Misconfigured",
+    verdicts: { JoinGroup: "reconfigure", SyncGroup: "reconfigure" }
+  },
+  {
+    code: 24,
+    name: "INVALID_GROUP_ID",
+    reason: "Misconfigured",
+    verdicts: {
+      FindCoordinator: "reconfigure",
+      JoinGroup: "reconfigure",
+      OffsetCommit: "reconfigure",
+      OffsetFetch: "reconfigure"
+    }
+  },
   { code: 25, name: "UNKNOWN_MEMBER_ID", reason: "ConsumerFenced", verdicts: memberFenced },
+  {
+    code: 26,
+    name: "INVALID_SESSION_TIMEOUT",
+    reason: "Misconfigured",
+    verdicts: { JoinGroup: "reconfigure" }
+  },
   { code: 27, name: "REBALANCE_IN_PROGRESS", reason: "ConsumerFenced", verdicts: memberFenced },
   {
     code: 29,
@@ -299,6 +351,9 @@ export const table: ReadonlyArray<ErrorCode> = [
   },
   { code: 74, name: "FENCED_LEADER_EPOCH", verdicts: leaderMoved },
   { code: 75, name: "UNKNOWN_LEADER_EPOCH", verdicts: leaderMoved },
+  // The group hands out a member id, with which the same request is sent again.
+  { code: 79, name: "MEMBER_ID_REQUIRED", verdicts: { JoinGroup: "retry" } },
+  { code: 81, name: "GROUP_MAX_SIZE_REACHED", verdicts: { JoinGroup: "abort" } },
   { code: 82, name: "FENCED_INSTANCE_ID", reason: "ConsumerFenced", verdicts: memberFenced },
   { code: 87, name: "INVALID_RECORD", reason: "RecordRejected", verdicts: rejected },
   { code: 88, name: "UNSTABLE_OFFSET_COMMIT", verdicts: { OffsetFetch: "retry" } },

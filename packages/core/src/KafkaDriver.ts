@@ -8,12 +8,37 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import type { ConsumerOptions, ConsumerSession } from "./ConsumerDriver.ts"
+import type { DriverError } from "./DriverError.ts"
 import type { GroupMembership } from "./GroupOffsets.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
+
+export {
+  /**
+   * A failed call of a client; see its own module.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  DriverError,
+  /**
+   * How a request failed; see its own module.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Failure,
+  /**
+   * The request that failed; see its own module.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type Request
+} from "./DriverError.ts"
 
 /**
  * What a client can do.
@@ -27,9 +52,12 @@ import type { TopicPartition } from "./TopicPartition.ts"
  *   a timeout from a fence (KIP-588).
  * - `transactionVersion`: the newest transaction protocol the client speaks; 2 is KIP-890.
  * - `commitRetry`: a commit that was not answered can be sent again on the same session.
- * - `correctReadCommitted`: the client's own reader never shows a record of an aborted transaction.
+ * - `correctReadCommitted`: a consumer session that was opened with `read_committed` never shows a
+ *   record of an aborted transaction.
  * - `revocationHold`: a revocation waits until the program has let go.
  * - `staticMembership`: KIP-345.
+ * - `lastStableOffset`: a consumer session tells the last stable offset, so that the lag of a
+ *   reader under `read_committed` is exact.
  *
  * @category models
  * @since 0.1.0
@@ -43,83 +71,7 @@ export interface Capabilities {
   readonly correctReadCommitted: boolean
   readonly revocationHold: boolean
   readonly staticMembership: boolean
-}
-
-/**
- * The request that failed, by its protocol name. `Connect` is everything before the first request:
- * name look-up, TCP, TLS and authentication.
- *
- * @category models
- * @since 0.1.0
- */
-export type Request =
-  | "Connect"
-  | "Metadata"
-  | "FindCoordinator"
-  | "InitProducerId"
-  | "AddPartitionsToTxn"
-  | "Produce"
-  | "AddOffsetsToTxn"
-  | "TxnOffsetCommit"
-  | "EndTxn"
-  | "Fetch"
-  | "OffsetFetch"
-
-/**
- * How a request failed.
- *
- * **Details**
- *
- * *Shape*
- * - `Answered`: the broker refused with this protocol code. It has not done what was asked, except
- *   where the code's meaning says otherwise.
- * - `NoAnswer`: the request was, or may have been, written, and no answer came. The broker may have
- *   acted, or may act later.
- * - `NotSent`: no byte of the request was written: no connection, or the session is closed.
- * - `TlsFailed`: the TLS handshake failed, for example on a certificate; nothing was written.
- * - `NotKafka`: what answered does not speak Kafka's protocol, or its answer cannot be read.
- * - `Refused`: the client itself refused the call, and nothing was written.
- *
- * @category models
- * @since 0.1.0
- */
-export type Failure = Data.TaggedEnum<{
-  Answered: { readonly code: number }
-  NoAnswer: {}
-  NotSent: {}
-  TlsFailed: {}
-  NotKafka: {}
-  Refused: {}
-}>
-
-/**
- * Constructors and matchers of {@link Failure}.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const Failure = Data.taggedEnum<Failure>()
-
-/**
- * A failed call of a client.
- *
- * **Details**
- *
- * *Shape*: `detail` is the client's own message, for people. It never holds a record's key or
- * value, nor a secret: the client's error objects can carry options, so they are not attached.
- *
- * @category errors
- * @since 0.1.0
- */
-export class DriverError extends Data.TaggedError("DriverError")<{
-  readonly request: Request
-  readonly failure: Failure
-  readonly detail: string
-}> {
-  override get message(): string {
-    const how = this.failure._tag === "Answered" ? `code ${this.failure.code}` : this.failure._tag
-    return `${this.request}: ${how}: ${this.detail}`
-  }
+  readonly lastStableOffset: boolean
 }
 
 /**
@@ -277,6 +229,7 @@ export interface SessionOptions {
  * - `endMarker`: reads forward from `offset`, uncommitted, to the first end marker of `producerId`.
  * - `committedOffsets`: a group's committed positions with their metadata, `null` where it has
  *   none.
+ * - `openConsumer`: joins a group; `null` where the client has no consumer. See `ConsumerSession`.
  *
  * @category services
  * @since 0.1.0
@@ -298,6 +251,9 @@ export class KafkaDriver extends Context.Service<KafkaDriver, {
     groupId: string,
     partitions: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<CommittedOffset>, DriverError>
+  readonly openConsumer:
+    | ((options: ConsumerOptions) => Effect.Effect<ConsumerSession, DriverError, Scope.Scope>)
+    | null
 }>()("@kafka-once/core/KafkaDriver") {}
 
 /**

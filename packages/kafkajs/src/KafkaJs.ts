@@ -146,7 +146,8 @@ export const capabilities: Capabilities = {
   commitRetry: false,
   correctReadCommitted: false,
   revocationHold: false,
-  staticMembership: false
+  staticMembership: false,
+  lastStableOffset: false
 }
 
 /**
@@ -202,7 +203,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
     openSession: (session) =>
       Effect.suspend(() => Session.open(settings, logging, turn++, session)),
     endMarker: reader.endMarker,
-    committedOffsets: reader.committedOffsets
+    committedOffsets: reader.committedOffsets,
+    openConsumer: null
   })
 })
 

@@ -60,7 +60,7 @@ export const describe = (error: DriverError): string =>
  * What a request was about, for the data of a reason.
  */
 export interface About {
-  readonly transactionalId: string
+  readonly transactionalId?: string
   readonly producerId?: bigint
   readonly epoch?: number
   readonly topics?: ReadonlyArray<string>
@@ -69,6 +69,7 @@ export interface About {
   readonly bytes?: number
   readonly groupId?: string
   readonly transactionTimeoutMillis?: number
+  readonly sessionTimeoutMillis?: number
 }
 
 /**
@@ -92,7 +93,7 @@ export const reasonOf = (error: DriverError, about: About): Reason => {
 const reasonOfCode = (error: DriverError, code: number, about: About): Reason => {
   const { request } = error
   const name = nameOf(code)
-  const { transactionalId } = about
+  const transactionalId = about.transactionalId ?? ""
   const topic = about.topics?.join(", ") ?? ""
   const groupId = about.groupId ?? ""
   switch (reasonTagOf(code)) {
@@ -123,20 +124,41 @@ const reasonOfCode = (error: DriverError, code: number, about: About): Reason =>
   }
 }
 
-const INVALID_TRANSACTION_TIMEOUT = 50
-
-const misconfigured = (code: number, topic: string, about: About): Reason =>
-  code === INVALID_TRANSACTION_TIMEOUT
-    ? new Misconfigured({
-      setting: "transactionTimeout",
-      value: `${about.transactionTimeoutMillis ?? "?"} ms`,
-      problem: "is above the broker's transaction.max.timeout.ms; lower it or raise the broker's"
-    })
-    : new Misconfigured({
-      setting: "topic",
-      value: JSON.stringify(topic),
-      problem: "is not a name that Kafka takes"
-    })
+const misconfigured = (code: number, topic: string, about: About): Reason => {
+  const groupId = JSON.stringify(about.groupId ?? "")
+  switch (code) {
+    case 23:
+      return new Misconfigured({
+        setting: "groupId",
+        value: groupId,
+        problem: "has members that use another protocol or assignment strategy"
+      })
+    case 24:
+      return new Misconfigured({
+        setting: "groupId",
+        value: groupId,
+        problem: "is not a name that Kafka takes"
+      })
+    case 26:
+      return new Misconfigured({
+        setting: "sessionTimeout",
+        value: `${about.sessionTimeoutMillis ?? "?"} ms`,
+        problem: "is outside the broker's group.min and group.max.session.timeout.ms"
+      })
+    case 50:
+      return new Misconfigured({
+        setting: "transactionTimeout",
+        value: `${about.transactionTimeoutMillis ?? "?"} ms`,
+        problem: "is above the broker's transaction.max.timeout.ms; lower it or raise the broker's"
+      })
+    default:
+      return new Misconfigured({
+        setting: "topic",
+        value: JSON.stringify(topic),
+        problem: "is not a name that Kafka takes"
+      })
+  }
+}
 
 const resourceOf = (code: number, topic: string, groupId: string, transactionalId: string) => {
   switch (code) {

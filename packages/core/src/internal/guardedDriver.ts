@@ -1,5 +1,7 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { ConsumerSession } from "../ConsumerDriver.ts"
 import {
   DriverError,
   Failure,
@@ -15,8 +17,9 @@ import {
  * A call of EndTxn that died may have been sent. Of every other call it is enough to say that it
  * will not be repeated: a transaction in which it failed is aborted and its session replaced.
  */
-export const guarded = (driver: KafkaDriver["Service"]): KafkaDriver["Service"] =>
-  KafkaDriver.of({
+export const guarded = (driver: KafkaDriver["Service"]): KafkaDriver["Service"] => {
+  const { openConsumer } = driver
+  return KafkaDriver.of({
     name: driver.name,
     capabilities: driver.capabilities,
     probe: guard("Metadata", Failure.NotSent(), () => driver.probe),
@@ -30,8 +33,14 @@ export const guarded = (driver: KafkaDriver["Service"]): KafkaDriver["Service"] 
     endMarker: (topicPartition, offset, producerId) =>
       guard("Fetch", Failure.Refused(), () => driver.endMarker(topicPartition, offset, producerId)),
     committedOffsets: (groupId, partitions) =>
-      guard("OffsetFetch", Failure.Refused(), () => driver.committedOffsets(groupId, partitions))
+      guard("OffsetFetch", Failure.Refused(), () => driver.committedOffsets(groupId, partitions)),
+    openConsumer: openConsumer === null ? null : (options) =>
+      Effect.flatMap(
+        guard("Connect", Failure.Refused(), () => openConsumer(options)),
+        guardedConsumer
+      )
   })
+}
 
 const guardedSession = (session: ProducerSession): ProducerSession => ({
   initialize: guard("InitProducerId", Failure.Refused(), () => session.initialize),
@@ -45,6 +54,36 @@ const guardedSession = (session: ProducerSession): ProducerSession => ({
     guard("TxnOffsetCommit", Failure.Refused(), () => session.sendOffsets(offsets)),
   end: (end) => guard("EndTxn", Failure.NoAnswer(), () => session.end(end))
 })
+
+/**
+ * A call that cannot fail has nowhere to tell of a defect: the session is over, and `nextEvent`
+ * says so.
+ */
+const guardedConsumer = (session: ConsumerSession): Effect.Effect<ConsumerSession> =>
+  Effect.sync(() => {
+    const died = Deferred.makeUnsafe<never, DriverError>()
+    const orOver = <A>(call: () => Effect.Effect<A>): Effect.Effect<A> =>
+      Effect.catch(
+        guard("Fetch", Failure.Refused(), call),
+        (error) => Effect.andThen(Deferred.fail(died, error), Effect.never)
+      )
+    return {
+      nextEvent: Effect.raceFirst(
+        guard("Heartbeat", Failure.Refused(), () => session.nextEvent),
+        Deferred.await(died)
+      ),
+      take: (topicPartition) => orOver(() => session.take(topicPartition)),
+      seek: (topicPartition, to) =>
+        guard("ListOffsets", Failure.Refused(), () => session.seek(topicPartition, to)),
+      pause: (partitions) => orOver(() => session.pause(partitions)),
+      resume: (partitions) => orOver(() => session.resume(partitions)),
+      settled: (topicPartition, offset) => orOver(() => session.settled(topicPartition, offset)),
+      heartbeat: guard("Heartbeat", Failure.Refused(), () => session.heartbeat),
+      commit: (membership, positions) =>
+        guard("OffsetCommit", Failure.NoAnswer(), () => session.commit(membership, positions)),
+      watermarks: session.watermarks
+    }
+  })
 
 const guard = <A, E, R>(
   request: Request,

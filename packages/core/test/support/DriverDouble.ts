@@ -97,7 +97,8 @@ export const fullCapabilities: Capabilities = {
   commitRetry: true,
   correctReadCommitted: true,
   revocationHold: true,
-  staticMembership: true
+  staticMembership: true,
+  lastStableOffset: true
 }
 
 export interface Options {
@@ -317,7 +318,8 @@ const makeDriver = (state: State, capabilities: Capabilities): KafkaDriver["Serv
         request: "OffsetFetch",
         who: nobody,
         act: () => ({ value: partitions.map((at) => broker.committedOffset(groupId, at)) })
-      })
+      }),
+    openConsumer: null
   })
 }
 
