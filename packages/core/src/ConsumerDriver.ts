@@ -38,7 +38,7 @@ export type Isolation = "read_committed" | "read_uncommitted"
  * @category models
  * @since 0.1.0
  */
-export interface ConsumerOptions {
+export interface ConsumerSessionOptions {
   readonly groupId: string
   readonly groupInstanceId: string | null
   readonly topics: ReadonlyArray<string>
@@ -172,15 +172,15 @@ export const SessionEvent = Data.taggedEnum<SessionEvent>()
  * **Details**
  *
  * *Back-pressure* is the driver's: the library takes, and a driver fetches ahead only as far as the
- * bounds of {@link ConsumerOptions} allow. A partition that nobody takes from must not keep the
+ * bounds of {@link ConsumerSessionOptions} allow. A partition that nobody takes from must not keep the
  * others from being fetched.
  *
  * *Shape*
  * - `nextEvent`: waits for the next event; one fiber calls it, and an interrupted call loses none.
- *   It fails when the session is over: it
- *   was refused for good (rights, an unknown topic, a fenced instance id), or the coordinator has
- *   not answered for `sessionTimeoutMillis`. Failures that the session survives, such as a leader
- *   that moved, are repeated by the driver and told as `Disturbed`.
+ *   It fails when the session is over: it was refused for good (rights, an unknown topic, a fenced
+ *   instance id), or the coordinator has not answered for `sessionTimeoutMillis`. Failures that the
+ *   session survives, such as a leader that moved, are repeated by the driver and told as
+ *   `Disturbed`.
  * - `take`: waits for the next batch of one partition that it owns. Batches of a partition come in
  *   order and without gaps in `position`. It waits for ever where nothing is fetched: not sought
  *   yet, paused, or no longer owned; the library then interrupts it. An interrupted call takes

@@ -11,7 +11,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { ConsumerOptions, ConsumerSession } from "./ConsumerDriver.ts"
+import type { ConsumerSession, ConsumerSessionOptions } from "./ConsumerDriver.ts"
 import type { DriverError } from "./DriverError.ts"
 import type { GroupMembership } from "./GroupOffsets.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
@@ -252,7 +252,9 @@ export class KafkaDriver extends Context.Service<KafkaDriver, {
     partitions: ReadonlyArray<TopicPartition>
   ) => Effect.Effect<ReadonlyArray<CommittedOffset>, DriverError>
   readonly openConsumer:
-    | ((options: ConsumerOptions) => Effect.Effect<ConsumerSession, DriverError, Scope.Scope>)
+    | ((
+      options: ConsumerSessionOptions
+    ) => Effect.Effect<ConsumerSession, DriverError, Scope.Scope>)
     | null
 }>()("@kafka-once/core/KafkaDriver") {}
 
