@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as ProtocolClient from "@kafka-once/testing/ProtocolClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -17,10 +18,11 @@ import {
   metadata,
   readPartition,
   refused,
+  scanPartition,
   unanswered,
   withLiveClock
 } from "./internal/brokerRequests.ts"
-import { LogReaderError, NotSettled } from "./LogReaderError.ts"
+import { LogReaderError, type NotAnswered, NotSettled, type Refused } from "./LogReaderError.ts"
 import * as PartitionLog from "./PartitionLog.ts"
 
 /**
@@ -56,17 +58,54 @@ export const read = (
   bounded(at, `reading the topic ${topic}`, readTopic(at, topic))
 
 const readTopic = (at: At, topic: string) =>
+  forEachPartition(at, topic, (client, partition) => readPartition(client, topic, partition))
+
+const forEachPartition = <A>(
+  at: At,
+  topic: string,
+  read: (
+    client: ProtocolClient.ProtocolClient,
+    partition: number
+  ) => Effect.Effect<A, Refused | NotAnswered>
+) =>
   Effect.scoped(Effect.gen(function*() {
     const { brokers, partitions } = yield* metadata(at, topic)
-    const logs: Array<PartitionLog.PartitionLog> = []
+    const logs: Array<A> = []
     for (const { leaderId, partition } of partitions) {
       const leader = brokers.find(({ nodeId }) => nodeId === leaderId)
       if (leader === undefined) return yield* refused(`Metadata of ${topic}-${partition}`, 5)
       const client = yield* connect(`${leader.host}:${leader.port}`)
-      logs.push(yield* readPartition(client, topic, partition))
+      logs.push(yield* read(client, partition))
     }
     return logs
   }))
+
+/**
+ * Reads a topic as {@link read} does, and hands it over a few megabytes at a time, for logs that do
+ * not fit into memory as they are.
+ *
+ * **Details**
+ *
+ * Every part has the bounds of the whole partition, and a partition gives at least one part.
+ *
+ * *Errors*: as {@link read}.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const scan = (
+  at: At,
+  topic: string,
+  onPart: (part: PartitionLog.PartitionLog) => void
+): Effect.Effect<void, LogReaderError> =>
+  bounded(
+    at,
+    `reading the topic ${topic}`,
+    Effect.asVoid(
+      forEachPartition(at, topic, (client, partition) =>
+        scanPartition(client, topic, partition, onPart))
+    )
+  )
 
 /**
  * Reads a topic when no transaction is under way in it any more.

@@ -115,12 +115,32 @@ export const readPartition = Effect.fnUntraced(function*(
   topic: string,
   partition: number
 ): Effect.fn.Return<PartitionLog, Reason> {
+  const batches: Array<ProtocolClient.RecordBatch> = []
+  const bounds = yield* scanPartition(client, topic, partition, (part) => {
+    batches.push(...part.batches)
+  })
+  return { ...bounds, batches }
+})
+
+/** The same, a few megabytes at a time; every part has the bounds of the whole. */
+export const scanPartition = Effect.fnUntraced(function*(
+  client: ProtocolClient.ProtocolClient,
+  topic: string,
+  partition: number,
+  onPart: (part: PartitionLog) => void
+): Effect.fn.Return<Omit<PartitionLog, "batches">, Reason> {
   const startOffset = yield* earliestOffset(client, topic, partition)
   const first = yield* fetch(client, topic, partition, startOffset)
   const { highWatermark, lastStableOffset } = first
-  const batches = [...first.batches]
+  const bounds = { topic, partition, startOffset, lastStableOffset, highWatermark }
+  const tell = (batches: ReadonlyArray<ProtocolClient.RecordBatch>) =>
+    onPart({
+      ...bounds,
+      batches: batches.filter(({ baseOffset }) => baseOffset < highWatermark)
+    })
+  tell(first.batches)
   // Every turn gets at least one batch further, or the reading fails.
-  for (let next = endOf(batches, startOffset); next < highWatermark;) {
+  for (let next = endOf(first.batches, startOffset); next < highWatermark;) {
     const more = yield* fetch(client, topic, partition, next)
     const end = endOf(more.batches, next)
     if (end === next) {
@@ -128,17 +148,10 @@ export const readPartition = Effect.fnUntraced(function*(
         problem: `${topic}-${partition} has nothing at ${next}, below ${highWatermark}`
       })
     }
-    batches.push(...more.batches)
+    tell(more.batches)
     next = end
   }
-  return {
-    topic,
-    partition,
-    startOffset,
-    lastStableOffset,
-    highWatermark,
-    batches: batches.filter(({ baseOffset }) => baseOffset < highWatermark)
-  }
+  return bounds
 })
 
 const endOf = (batches: ReadonlyArray<ProtocolClient.RecordBatch>, otherwise: bigint): bigint => {
