@@ -112,6 +112,8 @@ export type Match = typeof Match.Type
  * - `dropRequest`: the broker never sees it. `dropResponse`: the broker acts, its answer is lost.
  * - `resetBefore`: the connection is reset, the broker never sees the request. `resetAfter`: it is
  *   reset when the broker has answered, and the answer is lost.
+ * - `duplicateRequest`: the broker gets the same frame twice, one right after the other, and the
+ *   client only the first answer. The wire log has an entry for each.
  * - `delay`: delivered later, by the wall clock.
  * - `hold`: kept behind a gate until `FaultProxy.release` or a rule with `release`. A held request
  *   is delivered even after its client has gone.
@@ -133,6 +135,7 @@ export const Action = Schema.Union([
   Schema.Struct({ type: Schema.Literal("dropResponse") }),
   Schema.Struct({ type: Schema.Literal("resetBefore") }),
   Schema.Struct({ type: Schema.Literal("resetAfter") }),
+  Schema.Struct({ type: Schema.Literal("duplicateRequest") }),
   Schema.Struct({ type: Schema.Literal("delay"), duration: Schema.DurationFromString }),
   Schema.Struct({ type: Schema.Literal("hold"), gate: Schema.String }),
   Schema.Struct({ type: Schema.Literal("release"), gate: Schema.String }),
@@ -262,6 +265,16 @@ export const resetBefore = (match: Match): FaultProxyRule => make(match, { type:
  * @since 0.1.0
  */
 export const resetAfter = (match: Match): FaultProxyRule => make(match, { type: "resetAfter" })
+
+/**
+ * The broker gets the request twice, as from a retry that the client knows nothing of, and the
+ * client only the first answer.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const duplicateRequest = (match: Match): FaultProxyRule =>
+  make(match, { type: "duplicateRequest" })
 
 /**
  * The request, or with `phase: "response"` its answer, is delivered later.

@@ -46,6 +46,10 @@ interface Pending {
   readonly active: ActiveRule | undefined
   /** Answers of the proxy's own that must not overtake this one. */
   readonly followers: Array<() => void>
+  /** The entry of the same request's second copy, whose answer comes next. */
+  readonly copy: OpenEntry | undefined
+  /** This is a second copy: its answer is for the log alone. */
+  readonly isCopy: boolean
 }
 
 /** The request whose frame is being collected. */
@@ -267,12 +271,21 @@ const expectAnswer = (
   entry: OpenEntry,
   api: ApiSchema | undefined,
   facts: Inspect.RequestFacts,
-  active: ActiveRule | undefined
+  active: ActiveRule | undefined,
+  copy?: OpenEntry
 ): void => {
   if (!facts.isAnswered) return
   const readsAnswer = api !== undefined && (Inspect.isLogged(api.name) ||
     api.name === "Metadata" || (api.name === "Produce" && facts.producerId !== null))
-  state.pending.set(entry.correlationId, { entry, api, readsAnswer, active, followers: [] })
+  state.pending.set(entry.correlationId, {
+    entry,
+    api,
+    readsAnswer,
+    active,
+    followers: [],
+    copy,
+    isCopy: false
+  })
   if (state.pending.size > pendingMax) malformed(state, `${pendingMax} requests without an answer`)
 }
 
@@ -300,6 +313,13 @@ const onRequest = (state: State, frame: Buffer): void => {
     case "error": {
       const code = typeof action.code === "number" ? action.code : errorCodes[action.code]
       return answerInPlace(state, active, code, entry, facts, body)
+    }
+    case "duplicateRequest": {
+      const copy = addEntry(state, sight, correlationId, facts, active)
+      expectAnswer(state, entry, api, facts, undefined, copy)
+      rules.fire(active, entry)
+      state.up.write(frame, false, () => log.forwarded(entry))
+      return state.up.write(frame, false, () => log.forwarded(copy))
     }
     default:
       expectAnswer(state, entry, api, facts, undefined)
@@ -414,7 +434,7 @@ const decideResponse = (state: State, head: Buffer): Scanner.Decision => {
   const request = state.pending.get(head.readInt32BE(0))
   const isDelivered = !state.muted && !state.clientGone
   if (request === undefined) return isDelivered ? "pass" : "swallow"
-  if (request.readsAnswer || request.active !== undefined || request.followers.length > 0) {
+  if (isReadWhole(request)) {
     state.answered = request
     return "collect"
   }
@@ -425,17 +445,27 @@ const decideResponse = (state: State, head: Buffer): Scanner.Decision => {
   return isDelivered ? "pass" : "swallow"
 }
 
+const isReadWhole = ({ active, copy, followers, isCopy, readsAnswer }: Pending): boolean =>
+  readsAnswer || active !== undefined || followers.length > 0 || copy !== undefined || isCopy
+
 const onResponse = (state: State, frame: Buffer): void => {
   const request = state.answered!
-  const { active, entry } = request
-  state.pending.delete(entry.correlationId)
+  const { active, copy, entry } = request
+  if (copy === undefined) state.pending.delete(entry.correlationId)
+  // In the same place, so that what waits for the last request goes on waiting for that one.
+  else {
+    const second = { ...request, entry: copy, copy: undefined, isCopy: true, followers: [] }
+    state.pending.set(entry.correlationId, second)
+  }
   const facts = readAnswer(state.shared, request, frame)
   state.shared.log.answered(entry, { ...facts, delivered: false, synthetic: false })
   const onSent = () => {
     if (entry.answer !== null) entry.answer = { ...entry.answer, delivered: true }
   }
   if (active !== undefined && !state.muted) respond(state, frame, active, entry, onSent)
-  else if (!state.muted && !state.clientGone) state.down.write(frame, false, onSent)
+  else if (!request.isCopy && !state.muted && !state.clientGone) {
+    state.down.write(frame, false, onSent)
+  }
   for (const follower of request.followers) follower()
   finish(state)
 }
