@@ -6,6 +6,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Busy, KafkaError, ProducerClosed } from "../KafkaError.ts"
 import * as Attempt from "./attempt.ts"
+import { CurrentCommitGuard } from "./commitGuard.ts"
 import { reopen } from "./liveSession.ts"
 import * as OpenTransaction from "./openTransaction.ts"
 import { type ProducerCore, transition, unusable } from "./producerCore.ts"
@@ -84,7 +85,8 @@ const open = (
     transition(core, "Began")
     const clock = fiber.getRef(Clock.Clock)
     const attempt = fiber.getRef(Attempt.CurrentAttempt)
-    const transaction = OpenTransaction.make({ ...options, core, live, clock, attempt })
+    const guard = fiber.getRef(CurrentCommitGuard)
+    const transaction = OpenTransaction.make({ ...options, core, live, clock, attempt, guard })
     core.current = transaction
     Attempt.note(attempt, transaction)
     return Effect.as(Metric.update(core.metrics.openTransactions, 1), transaction)

@@ -27,6 +27,7 @@ import type { TransactionOutcome } from "../TransactionOutcome.ts"
 import type { Event } from "../TransactionState.ts"
 import type { Attempt } from "./attempt.ts"
 import { reasonOf, verdictOf } from "./classify.ts"
+import type { CommitGuard } from "./commitGuard.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
 import {
   type LiveSession,
@@ -53,6 +54,7 @@ export interface OpenTransaction {
   readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
   readonly releasePermit: Effect.Effect<void>
   readonly attempt: Attempt | null
+  readonly guard: CommitGuard | null
   /** How many transactions its producer had begun with this one. */
   readonly ordinal: number
   readonly beganAtMillis: number
@@ -99,6 +101,7 @@ export const make = (options: {
   readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
   readonly releasePermit: Effect.Effect<void>
   readonly attempt: Attempt | null
+  readonly guard: CommitGuard | null
 }): OpenTransaction => {
   const { core, live, clock } = options
   const transaction: OpenTransaction = {
@@ -175,7 +178,7 @@ export const sendOffsets = (
     const refused = refusal(transaction, "sendOffsets", transaction.ended)
     if (refused !== null) return yield* Effect.fail(refused)
     const { driver } = transaction.core
-    if (!driver.capabilities.groupFencing) {
+    if (!driver.capabilities.groupFencing && transaction.guard === null) {
       return yield* taint(
         transaction,
         "sendOffsets",

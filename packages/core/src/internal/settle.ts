@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import { KafkaError, TransactionEnded } from "../KafkaError.ts"
+import { KafkaError, TimedOut, TransactionEnded } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import * as Settlement from "../Settlement.ts"
 import type { Decision } from "../Settlement.ts"
@@ -176,6 +176,7 @@ const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effec
       const waited = yield* Effect.exit(Effect.interruptible(awaitQuiet(transaction, left())))
       if (Exit.isSuccess(waited) && waited.value) {
         yield* sendMergedOffsets(transaction, left)
+        yield* askGuard(transaction, left())
         // The offsets are sent whole, so that their session stays clean; an interruption that came
         // meanwhile is seen here.
         const probe = transaction.offsets.size === 0
@@ -257,6 +258,28 @@ const sendMergedOffsets = (
       )
     },
     { discard: true }
+  )
+}
+
+/**
+ * Asks the consuming pipeline, where the transaction is one of its, whether it may still commit.
+ */
+const askGuard = (
+  transaction: OpenTransaction,
+  limit: Duration.Duration
+): Effect.Effect<void> => {
+  const { guard } = transaction
+  if (guard === null || transaction.firstFailure !== null) return Effect.void
+  const afterMillis = Duration.toMillis(limit)
+  return guard.beforeCommit.pipe(
+    Effect.timeoutOrElse({
+      duration: limit,
+      orElse: () => {
+        const reason = new TimedOut({ request: "Heartbeat", afterMillis, last: "no answer" })
+        return Effect.fail(new KafkaError({ operation: "commit", reason }))
+      }
+    }),
+    Effect.catch((error) => Effect.sync(() => noteFailure(transaction, error)))
   )
 }
 
