@@ -56,12 +56,13 @@ public final class BrokerLauncher {
   private static final long ADMIN_LIMIT_MILLIS = 30_000;
   private static final long VISIBLE_LIMIT_MILLIS = 10_000;
   private static final long POLL_MILLIS = 10;
+  private static final int REMOVAL_ATTEMPTS = 50;
 
   private BrokerLauncher() {}
 
   public static void main(String[] arguments) throws Exception {
     JsonNode settings = JSON.readTree(Files.readString(Path.of(arguments[0])));
-    haltWithOwner(settings.path("directory").asText(""));
+    haltWithOwner(settings.path("ownerDirectory").asText(""));
     try {
       run(settings);
     } catch (Throwable error) {
@@ -78,10 +79,7 @@ public final class BrokerLauncher {
         // An input that cannot be read is an owner that cannot be asked.
       }
       try {
-        // Twice, since the node may make a file while the directory is being emptied.
-        for (int attempt = 0; attempt < 2 && !directory.isEmpty(); attempt++) {
-          remove(Path.of(directory));
-        }
+        removeForGood(directory);
       } finally {
         Runtime.getRuntime().halt(0);
       }
@@ -90,13 +88,29 @@ public final class BrokerLauncher {
     watch.start();
   }
 
+  /** The nodes of a cluster remove the same directory, and write to it until they halt. */
+  private static void removeForGood(String directory) {
+    if (directory.isEmpty()) {
+      return;
+    }
+    Path path = Path.of(directory);
+    for (int attempt = 0; attempt < REMOVAL_ATTEMPTS && Files.exists(path); attempt++) {
+      remove(path);
+      try {
+        Thread.sleep(POLL_MILLIS);
+      } catch (InterruptedException impossible) {
+        return;
+      }
+    }
+  }
+
   private static void remove(Path directory) {
     try (Stream<Path> paths = Files.walk(directory)) {
       paths.sorted(Comparator.reverseOrder()).forEach(path -> {
         try {
           Files.deleteIfExists(path);
         } catch (IOException busy) {
-          // The second attempt, or the system's own cleaning of temporary files, takes it.
+          // The next attempt, or the system's own cleaning of temporary files, takes it.
         }
       });
     } catch (IOException | RuntimeException gone) {

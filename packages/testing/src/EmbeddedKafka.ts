@@ -27,11 +27,16 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import * as EmbeddedKafkaError from "./EmbeddedKafkaError.ts"
+import type { EmbeddedKafkaNode, ProxiedListener } from "./EmbeddedKafkaNode.ts"
 import * as BrokerNode from "./internal/brokerNode.ts"
 import * as BrokerSettings from "./internal/brokerSettings.ts"
 import * as Certificates from "./internal/certificates.ts"
+import * as Cluster from "./internal/cluster.ts"
 import * as Control from "./internal/control.ts"
+import * as Files from "./internal/files.ts"
 import { withLiveClock } from "./internal/liveClock.ts"
 import * as Machine from "./internal/machine.ts"
 import * as Ports from "./internal/ports.ts"
@@ -47,14 +52,18 @@ import * as Ports from "./internal/ports.ts"
  *   `users` maps names to passwords; `admin` is exempt from every access rule. `authorizer` turns
  *   access rules on: then nobody but `admin` may do anything that no rule allows; without `sasl`
  *   every client is `User:ANONYMOUS`. `properties` are added to the broker's own and win.
- *   `port` is the client listener's; a free one by default. `proxiedPorts` adds a client listener
- *   for each, which advertises that port of 127.0.0.1 in place of its own: a proxy listens there.
- * - *Units and bounds*: `maximumHeapMegabytes` is 400 by default.
+ *   `nodes` is 1, 3 or 5: with 3 or more, topics have three replicas of which two must be in sync,
+ *   Kafka's own topics too, and a node that fails is missed after two seconds. `port` is the client
+ *   listener's of a single node; a free one by default. `proxiedPorts` adds a client listener for
+ *   each, which advertises that port of 127.0.0.1 in place of its own: a proxy listens there. With
+ *   several nodes they come in rounds, one port for each node.
+ * - *Units and bounds*: `maximumHeapMegabytes`, of each node, is 400 by default.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  readonly nodes?: number | undefined
   readonly version?: string | undefined
   readonly features?: Readonly<Record<string, number>> | undefined
   readonly listeners?: "plaintext" | "sasl" | "tls" | undefined
@@ -65,22 +74,6 @@ export interface Options {
   readonly port?: number | undefined
   readonly proxiedPorts?: ReadonlyArray<number> | undefined
   readonly maximumHeapMegabytes?: number | undefined
-}
-
-/**
- * A client listener that advertises another port than its own.
- *
- * **Details**
- *
- * - *Shape*: a proxy listens on `advertised` and forwards to `upstream`, both `host:port`. A
- *   client that bootstraps at `advertised` stays on the proxy.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ProxiedListener {
-  readonly advertised: string
-  readonly upstream: string
 }
 
 /**
@@ -118,34 +111,40 @@ export interface AccessRule {
 type Failed = EmbeddedKafkaError.EmbeddedKafkaError
 
 /**
- * A running broker.
+ * A running broker, or a cluster of several.
  *
  * **Details**
  *
  * - *Shape*: `bootstrapServers` and `proxied` are for clients. `ca` is the certificate to trust
  *   as PEM, `null` without `tls`. `classPath` holds Kafka's own jars, for Java programs such as
- *   `CommittedRecords`. `logFile` lives as long as the scope. `stop` ends it in order, `kill` as a
- *   crash does, `restart` is `stop` and `start`; ports and data stay. `pause` and `resume` freeze
- *   the process, which keeps its connections open.
- * - *Units and bounds*: `start` answers within 60 s, `stop` within 20 s.
+ *   `CommittedRecords`. `nodes` are one by one what `start`, `stop` (in order), `kill` (as a crash
+ *   does), `freeze` and `thaw` are to all at once; `restart` is `stop` and `start`; ports and data
+ *   stay. `awaitInSync` waits until all nodes run and all replicas are in sync; `rollingRestart`
+ *   restarts node after node, and waits for that before each and at the end. `leaderOf`,
+ *   `followersOf` and the coordinators are looked up when they are run: what all running nodes say
+ *   alike.
+ * - *Units and bounds*: `start` answers within 60 s, `stop` within 20 s, a lookup within 10 s,
+ *   `awaitInSync` within 60 s.
  * - *Errors*: `createTopic` and the rules fail `RequestRefused` with the name of the Java client's
- *   error; they have taken effect on the broker when they succeed.
+ *   error; they have taken effect on all running nodes when they succeed. The waits and lookups
+ *   fail `RequestRefused` with `NotInTime`.
  *
  * **Gotchas**
  *
- * After `kill`, a start takes up to 2 s longer: the broker's old session has to end first.
+ * After `kill`, a start takes up to 2 s longer: the broker's old session has to end first. For
+ * about as long, the others still name a killed node as leader.
  *
  * @category services
  * @since 0.1.0
  */
 export class EmbeddedKafka extends Context.Service<EmbeddedKafka, {
   readonly version: string
+  readonly nodes: ReadonlyArray<EmbeddedKafkaNode>
   readonly bootstrapServers: ReadonlyArray<string>
   readonly proxied: ReadonlyArray<ProxiedListener>
   readonly users: Readonly<Record<string, string>>
   readonly ca: string | null
   readonly classPath: string
-  readonly logFile: string
   readonly createTopic: (name: string, options?: TopicOptions) => Effect.Effect<void, Failed>
   readonly addAccessRule: (rule: AccessRule) => Effect.Effect<void, Failed>
   readonly removeAccessRule: (rule: AccessRule) => Effect.Effect<void, Failed>
@@ -153,8 +152,19 @@ export class EmbeddedKafka extends Context.Service<EmbeddedKafka, {
   readonly stop: Effect.Effect<void>
   readonly kill: Effect.Effect<void>
   readonly restart: Effect.Effect<void, Failed>
-  readonly pause: Effect.Effect<void, Failed>
-  readonly resume: Effect.Effect<void, Failed>
+  readonly rollingRestart: Effect.Effect<void, Failed>
+  readonly freeze: Effect.Effect<void, Failed>
+  readonly thaw: Effect.Effect<void, Failed>
+  readonly awaitInSync: Effect.Effect<void, Failed>
+  readonly leaderOf: (topic: string, partition: number) => Effect.Effect<EmbeddedKafkaNode, Failed>
+  readonly followersOf: (
+    topic: string,
+    partition: number
+  ) => Effect.Effect<ReadonlyArray<EmbeddedKafkaNode>, Failed>
+  readonly transactionCoordinatorOf: (
+    transactionalId: string
+  ) => Effect.Effect<EmbeddedKafkaNode, Failed>
+  readonly groupCoordinatorOf: (groupId: string) => Effect.Effect<EmbeddedKafkaNode, Failed>
   /** How another process of the same user reaches this broker's owner. @internal */
   readonly control: Effect.Effect<Control.Control, Failed>
 }>()("@kafka-once/testing/EmbeddedKafka") {}
@@ -173,7 +183,7 @@ const defaultUsers = { admin: "admin-secret", app: "app-secret" }
 const portAttempts = 5
 
 /**
- * Starts a broker that lives as long as the scope.
+ * Starts a broker, or a cluster of several, that lives as long as the scope.
  *
  * **When to use**
  *
@@ -186,10 +196,11 @@ const portAttempts = 5
  * answers, both coordinators of the broker have answered, too. It listens on 127.0.0.1 only, and
  * always reads the machine's clock, also under a `TestClock`.
  *
- * When the scope closes the broker is killed and its directory removed; when this process dies
- * without closing it, the broker notices and does the same.
+ * When the scope closes every node is killed and the directory removed, also in the middle of the
+ * start; when this process dies without closing it, the nodes notice and do the same.
  *
- * - *Units and bounds*: about 1.5 s; within 60 s, else it fails.
+ * - *Units and bounds*: about 1.5 s, three nodes about 6 s on two cores; within 60 s, else it
+ *   fails.
  * - *Errors*: `NoJava`, `JavaTooOld`, `NoMaven`, `Offline`: install or connect. `BadOption`,
  *   `PortInUse`, `OutOfMemory`: change the option. `BrokerFailed`: read the log that it shows and
  *   names. `MachineFailed`: check rights and free space.
@@ -205,19 +216,20 @@ const start = Effect.fn("EmbeddedKafka.make")(function*(options: Options) {
   yield* validate(options)
   const version = options.version ?? defaultVersion
   const machine = yield* Machine.prepare(version)
-  const { directory, java, jars, logFile, secret } = machine
+  const { directory, java, jars, secret } = machine
   const keyStores = options.listeners === "tls"
     ? yield* Certificates.make(java, directory, secret)
     : null
-  const maximumHeapMegabytes = options.maximumHeapMegabytes ?? 400
   const users = options.listeners === "sasl" ? { ...defaultUsers, ...options.users } : {}
   const launch = Effect.gen(function*() {
     const ports = yield* choosePorts(options)
-    const settings = BrokerSettings.make({
-      nodeId: 1,
-      directory,
+    const shared = {
+      voters: ports.map(({ controller }, index) => ({
+        nodeId: index + 1,
+        controllerPort: controller
+      })),
+      ownerDirectory: directory,
       clusterId: Buffer.from(`kafka-once${secret.slice(0, 6)}`).toString("base64url"),
-      ports,
       listeners: options.listeners ?? "plaintext",
       keyStores,
       users,
@@ -226,45 +238,116 @@ const start = Effect.fn("EmbeddedKafka.make")(function*(options: Options) {
       features: options.features ?? {},
       properties: options.properties ?? {},
       secret
-    })
-    const node = yield* BrokerNode.make(settings, machine, {
-      maximumHeapMegabytes,
-      port: options.port ?? null
-    })
-    yield* node.start
-    return { node, ports }
+    } as const
+    const members = yield* Effect.forEach(ports, (own, index) =>
+      member(machine, options, {
+        ...shared,
+        nodeId: index + 1,
+        directory: join(directory, String(index + 1)),
+        ports: own
+      }))
+    yield* Cluster.each(members, ({ start }) => start).pipe(
+      // Those that did start wait for the one that did not.
+      Effect.onError(() => Cluster.each(members, ({ kill }) => kill))
+    )
+    return members
   })
-  const { node, ports } = yield* Effect.retry(launch, {
+  const members = yield* Effect.retry(launch, {
     times: portAttempts - 1,
     while: ({ reason }) => reason._tag === "PortInUse" && reason.option === null
   })
-  return EmbeddedKafka.of({
+  return serviceOf(members, {
     version,
-    bootstrapServers: [`127.0.0.1:${ports.direct}`],
-    proxied: ports.proxied.map(({ advertised, port }) => ({
-      advertised: `127.0.0.1:${advertised}`,
-      upstream: `127.0.0.1:${port}`
-    })),
     users,
     ca: keyStores?.ca ?? null,
-    classPath: jars.classPath,
-    logFile,
-    ...requests(node.control),
-    start: node.start,
-    stop: node.stop,
-    kill: node.kill,
-    restart: Effect.andThen(node.stop, node.start),
-    pause: node.signal("SIGSTOP"),
-    resume: node.signal("SIGCONT"),
-    control: node.control
+    classPath: jars.classPath
   })
 })
+
+interface Member extends Cluster.Member {
+  readonly control: Effect.Effect<Control.Control, Failed>
+}
+
+const member = Effect.fnUntraced(function*(
+  machine: Machine.Machine,
+  options: Options,
+  settings: BrokerSettings.Node
+): Effect.fn.Return<Member, Failed, Scope.Scope> {
+  const { authorizer, directory, nodeId, ports, secret } = settings
+  // What an attempt on other ports has left there would be believed.
+  yield* Files.remove(directory)
+  yield* Files.attempt("making a directory", () => mkdir(directory))
+  const logFile = join(machine.directory, `broker-${nodeId}.log`)
+  const { control, ...node } = yield* BrokerNode.make(BrokerSettings.make(settings), machine, {
+    maximumHeapMegabytes: options.maximumHeapMegabytes ?? 400,
+    port: options.port ?? null,
+    logFile
+  })
+  return {
+    node: {
+      id: nodeId,
+      address: `127.0.0.1:${ports.direct}`,
+      proxied: ports.proxied.map(({ advertised, port }) => ({
+        advertised: `127.0.0.1:${advertised}`,
+        upstream: `127.0.0.1:${port}`
+      })),
+      logFile,
+      ...node
+    },
+    asked: { id: nodeId, internalPort: ports.internal, secret: authorizer ? secret : null },
+    control
+  }
+})
+
+const serviceOf = (
+  members: ReadonlyArray<Member>,
+  known: Pick<EmbeddedKafka["Service"], "version" | "users" | "ca" | "classPath">
+): EmbeddedKafka["Service"] => {
+  const nodes = members.map(({ node }) => node)
+  const rounds = Array.from({ length: nodes[0]?.proxied.length ?? 0 }, (_, round) => round)
+  const control = Effect.flatMap(
+    Cluster.running(members),
+    (first) => Effect.firstSuccessOf([...first, ...members].map(({ control }) => control))
+  )
+  const { createTopic, ...rules } = requests(control)
+  const stop = Cluster.each(members, ({ stop }) => stop)
+  const start = Cluster.each(members, ({ start }) => start)
+  return EmbeddedKafka.of({
+    ...known,
+    nodes,
+    bootstrapServers: nodes.map(({ address }) => address),
+    proxied: rounds.flatMap((round) => nodes.flatMap(({ proxied }) => proxied[round] ?? [])),
+    createTopic: (name, options) =>
+      Effect.andThen(createTopic(name, options), Cluster.awaitTopic(members, name)),
+    ...rules,
+    start,
+    stop,
+    kill: Cluster.each(members, ({ kill }) => kill),
+    restart: Effect.andThen(stop, start),
+    rollingRestart: Cluster.rollingRestart(members),
+    freeze: Cluster.each(members, ({ freeze }) => freeze),
+    thaw: Cluster.each(members, ({ thaw }) => thaw),
+    awaitInSync: Cluster.awaitInSync(members),
+    ...Cluster.roles(members),
+    control
+  })
+}
 
 const validate = Effect.fnUntraced(function*(options: Options) {
   const bad = (option: string, detail: string) =>
     EmbeddedKafkaError.make(new EmbeddedKafkaError.BadOption({ option, detail }))
   if (options.version !== undefined && !/^[0-9]+(\.[0-9]+)+[-\w.]*$/.test(options.version)) {
     return yield* bad("version", `${JSON.stringify(options.version)} is no version of Kafka`)
+  }
+  const nodes = options.nodes ?? 1
+  if (![1, 3, 5].includes(nodes)) {
+    return yield* bad("nodes", `${nodes} is none of 1, 3 and 5: nodes decide by their majority`)
+  }
+  if (nodes > 1 && options.port !== undefined) {
+    return yield* bad("port", `${nodes} nodes cannot share a port; leave it out`)
+  }
+  if ((options.proxiedPorts?.length ?? 0) % nodes !== 0) {
+    return yield* bad("proxiedPorts", `each of the ${nodes} nodes needs one of its own`)
   }
   const named = options.proxiedPorts?.map((port) => ["proxiedPorts", port] as const) ?? []
   for (const [option, port] of [["port", options.port] as const, ...named]) {
@@ -292,15 +375,17 @@ const choosePorts = Effect.fnUntraced(function*(options: Options) {
     )
   }
   const advertised = options.proxiedPorts ?? []
-  const [internal = 0, controller = 0, free = 0, ...proxied] = yield* Ports.choose(
-    3 + advertised.length
-  )
-  return {
-    internal,
-    controller,
-    direct: options.port ?? free,
-    proxied: proxied.map((port, index) => ({ port, advertised: advertised[index] ?? port }))
-  } satisfies BrokerSettings.Ports
+  const nodes = options.nodes ?? 1
+  const free = yield* Ports.choose(nodes * 3 + advertised.length)
+  const next = (): number => free.pop() ?? 0
+  return Array.from({ length: nodes }, (_, index): BrokerSettings.Ports => ({
+    internal: next(),
+    controller: next(),
+    direct: options.port ?? next(),
+    proxied: advertised
+      .filter((_, position) => position % nodes === index)
+      .map((advertised) => ({ port: next(), advertised }))
+  }))
 })
 
 /**

@@ -168,7 +168,8 @@ export class BadOption extends Schema.TaggedError<BadOption>()("BadOption", {
  * **Details**
  *
  * - *Shape*: `error` is the Java client's name of the failure, such as `TopicExistsException`;
- *   `NotRunning` when the broker is stopped, `NoAnswer` when it did not answer in time.
+ *   `NotRunning` when the broker is stopped, `NoAnswer` when it did not answer in time,
+ *   `NotInTime` when nodes did not come to be as it was waited for.
  *
  * @category errors
  * @since 0.1.0

@@ -26,8 +26,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { join } from "node:path"
 import * as EmbeddedKafka from "./EmbeddedKafka.ts"
 import * as EmbeddedKafkaError from "./EmbeddedKafkaError.ts"
+import type { ProxiedListener } from "./EmbeddedKafkaNode.ts"
 import * as BrokerNode from "./internal/brokerNode.ts"
 import type * as Control from "./internal/control.ts"
 import * as Files from "./internal/files.ts"
@@ -69,7 +71,7 @@ const variable = "KAFKA_ONCE_SHARED_KAFKA"
 
 interface Shared {
   readonly bootstrapServers: ReadonlyArray<string>
-  readonly proxied: ReadonlyArray<EmbeddedKafka.ProxiedListener>
+  readonly proxied: ReadonlyArray<ProxiedListener>
   readonly classPath: string
   readonly control: Control.Control
 }
@@ -127,6 +129,7 @@ const external = Effect.fnUntraced(function*(brokers: string) {
   const machine = yield* Machine.prepare(EmbeddedKafka.defaultVersion)
   const settings = {
     directory: machine.directory,
+    ownerDirectory: machine.directory,
     token: machine.secret,
     format: [],
     admin: {
@@ -135,7 +138,8 @@ const external = Effect.fnUntraced(function*(brokers: string) {
       "request.timeout.ms": "5000"
     }
   }
-  const wishes = { maximumHeapMegabytes: 128, port: null }
+  const logFile = join(machine.directory, "launcher.log")
+  const wishes = { maximumHeapMegabytes: 128, port: null, logFile }
   const node = yield* BrokerNode.make(settings, machine, wishes)
   yield* Effect.catch(node.start, (error) => unreachable(brokers, error))
   return {

@@ -14,6 +14,9 @@ const connect = (address: string) => {
   return ProtocolClient.connect(host, Number(port))
 }
 
+const directoryOf = ({ nodes }: EmbeddedKafka.EmbeddedKafka["Service"]): string =>
+  dirname(nodes[0]?.logFile ?? "")
+
 /** One attempt and no retry: what a client meets that is faster than the coordinator. */
 const findTransactionCoordinator = Effect.fnUntraced(function*(address: string) {
   const client = yield* connect(address)
@@ -98,7 +101,7 @@ describe("the life of a broker", () => {
       assert.strictEqual(yield* findTransactionCoordinator(address), address)
     }))
 
-  it.live("a paused broker answers nothing until it is resumed", () =>
+  it.live("a frozen broker answers nothing until it is thawed", () =>
     Effect.gen(function*() {
       const kafka = yield* EmbeddedKafka.make()
       const [host = "", port] = kafka.bootstrapServers[0]?.split(":") ?? []
@@ -108,10 +111,10 @@ describe("the life of a broker", () => {
         keyType: 1,
         coordinatorKeys: ["any"]
       })
-      yield* kafka.pause
+      yield* kafka.freeze
       const silent = yield* Effect.flip(request)
       assert.include(silent.message, "no answer")
-      yield* kafka.resume
+      yield* kafka.thaw
       assert.strictEqual((yield* request).coordinators?.length, 1)
     }))
 
@@ -119,7 +122,7 @@ describe("the life of a broker", () => {
     Effect.gen(function*() {
       const kafka = yield* EmbeddedKafka.make()
       const [address = ""] = kafka.bootstrapServers
-      const found = execFileSync("pgrep", ["-f", dirname(kafka.logFile)], { encoding: "utf8" })
+      const found = execFileSync("pgrep", ["-f", directoryOf(kafka)], { encoding: "utf8" })
       process.kill(Number(found), "SIGKILL")
       // Until this process has been told of the end, there is nothing to start.
       yield* Effect.andThen(kafka.start, findTransactionCoordinator(address)).pipe(
@@ -131,7 +134,7 @@ describe("the life of a broker", () => {
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const kafka = yield* Scope.provide(EmbeddedKafka.make(), scope)
-      const directory = dirname(kafka.logFile)
+      const directory = directoryOf(kafka)
       assert.isTrue(existsSync(directory))
       yield* Scope.close(scope, Exit.fail("a failed test"))
       assert.isFalse(existsSync(directory))

@@ -130,6 +130,12 @@ describe("what is missing on the machine", () => {
 describe("what cannot be as it was asked for", () => {
   it.effect.each(
     [
+      ["nodes", { nodes: 0 }],
+      ["nodes", { nodes: 2 }],
+      ["nodes", { nodes: 2.5 }],
+      ["nodes", { nodes: 1000 }],
+      ["port", { nodes: 3, port: 9092 }],
+      ["proxiedPorts", { nodes: 3, proxiedPorts: [20_001, 20_002] }],
       ["version", { version: "four" }],
       ["port", { port: 70_000 }],
       ["proxiedPorts", { proxiedPorts: [0] }],
@@ -184,7 +190,7 @@ describe("what cannot be as it was asked for", () => {
       if (reason._tag === "BrokerFailed") {
         assert.include(reason.message, "/proc/none")
         assert.include(readFileSync(reason.logFile, "utf8"), "/proc/none")
-        assert.isFalse(existsSync(reason.logFile.replace(/\.log$/, "")))
+        assert.isFalse(existsSync(reason.logFile.replace(".broker-1.log", "")))
         rmSync(reason.logFile)
       }
     }))

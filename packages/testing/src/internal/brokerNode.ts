@@ -18,31 +18,37 @@ import * as StartFailure from "./startFailure.ts"
 
 const readyLimit = "60 seconds"
 
-/** What the user asked for, beside what the node is told. */
+/** What the user asked for, beside what the node is told, and where it writes its log. */
 export interface Wishes {
   readonly maximumHeapMegabytes: number
   readonly port: number | null
+  readonly logFile: string
 }
 
 type Failed = EmbeddedKafkaError.EmbeddedKafkaError
 
-/** `signal` reaches the process as it is, for a pause and what else a test invents. */
+export type Status = "stopped" | "starting" | "running" | "frozen"
+
 export interface BrokerNode {
   readonly start: Effect.Effect<void, Failed>
   readonly stop: Effect.Effect<void>
   readonly kill: Effect.Effect<void>
-  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void, Failed>
+  readonly freeze: Effect.Effect<void, Failed>
+  readonly thaw: Effect.Effect<void, Failed>
+  readonly status: Effect.Effect<Status>
   readonly control: Effect.Effect<Control.Control, Failed>
+}
+
+interface Up {
+  readonly process: BrokerProcess.BrokerProcess
+  readonly controlPort: number
 }
 
 type State =
   | { readonly _tag: "Stopped" }
   | { readonly _tag: "Starting"; readonly process: BrokerProcess.BrokerProcess }
-  | {
-    readonly _tag: "Running"
-    readonly process: BrokerProcess.BrokerProcess
-    readonly controlPort: number
-  }
+  | { readonly _tag: "Running" } & Up
+  | { readonly _tag: "Frozen" } & Up
 
 const stopped: State = { _tag: "Stopped" }
 
@@ -77,46 +83,64 @@ export const make = Effect.fnUntraced(
         Effect.tap((process) => Ref.set(state, { _tag: "Starting", process })),
         Effect.uninterruptible
       )
-      const controlPort = yield* process.ready.pipe(
+      yield* process.ready.pipe(
         Effect.mapError(describe),
         Effect.timeoutOrElse({
           duration: readyLimit,
           orElse: () => Effect.fail(`it was not ready within ${readyLimit}`)
         }),
         Effect.catch((detail) =>
-          Effect.flatMap(failure(settings, machine, wishes, process, detail), Effect.fail)
+          Effect.flatMap(failure(machine, wishes, process, detail), Effect.fail)
         ),
+        Effect.flatMap((controlPort) => Ref.set(state, { _tag: "Running", process, controlPort })),
         Effect.onError(() => end(BrokerProcess.kill))
       )
-      yield* Ref.set(state, { _tag: "Running", process, controlPort })
     })
 
-    const running = (request: string) =>
-      Effect.flatMap(Ref.get(state), (current) =>
-        current._tag === "Running"
-          ? Effect.succeed(current)
-          : EmbeddedKafkaError.make(
-            new EmbeddedKafkaError.RequestRefused({
-              request,
-              error: "NotRunning",
-              detail: "the broker is stopped; start it first"
-            })
-          ))
+    const up = (request: string) =>
+      Effect.flatMap(
+        Ref.get(state),
+        (current) =>
+          current._tag === "Running" || current._tag === "Frozen"
+            ? Effect.succeed(current)
+            : EmbeddedKafkaError.make(
+              new EmbeddedKafkaError.RequestRefused({
+                request,
+                error: "NotRunning",
+                detail: "the broker is stopped; start it first"
+              })
+            )
+      )
+
+    const signal = (request: string, name: NodeJS.Signals, next: "Running" | "Frozen") =>
+      Effect.gen(function*() {
+        const { controlPort, process } = yield* up(request)
+        yield* process.signal(name)
+        yield* Ref.set(state, { _tag: next, process, controlPort })
+      }).pipe(Effect.uninterruptible)
 
     yield* Effect.addFinalizer(() => end(BrokerProcess.kill))
     return {
       start: withLiveClock(lock.withPermit(launch)),
       stop: lock.withPermit(end(BrokerProcess.stop)),
       kill: lock.withPermit(end(BrokerProcess.kill)),
-      signal: (signal) =>
-        Effect.flatMap(running(`signal ${signal}`), ({ process }) => process.signal(signal)),
-      control: Effect.map(running("the request"), ({ controlPort }) => ({
+      freeze: lock.withPermit(signal("a freeze", "SIGSTOP", "Frozen")),
+      thaw: lock.withPermit(signal("a thaw", "SIGCONT", "Running")),
+      status: Effect.flatMap(Ref.get(state), statusOf),
+      control: Effect.map(up("the request"), ({ controlPort }) => ({
         port: controlPort,
         token: settings.token
       }))
     } satisfies BrokerNode
   }
 )
+
+const statuses = { Starting: "starting", Running: "running", Frozen: "frozen" } as const
+
+const statusOf = (state: State): Effect.Effect<Status> =>
+  state._tag === "Stopped"
+    ? Effect.succeed("stopped")
+    : Effect.map(state.process.isGone, (gone) => gone ? "stopped" : statuses[state._tag])
 
 const launchOf = (
   machine: Machine,
@@ -137,7 +161,7 @@ const launchOf = (
       ])
   ],
   settingsFile,
-  logFile: machine.logFile
+  logFile: wishes.logFile
 })
 
 const describe = (exited: BrokerProcess.Exited): string => {
@@ -148,14 +172,13 @@ const describe = (exited: BrokerProcess.Exited): string => {
 /** The log is kept for a person to read, since the broker's directory is about to go. */
 const failure = Effect.fnUntraced(
   function*(
-    settings: BrokerSettings.Settings,
     machine: Machine,
     wishes: Wishes,
     process: BrokerProcess.BrokerProcess,
     detail: string
   ) {
-    const logTail = yield* BrokerProcess.logTail(machine.logFile, process.logStart)
-    const logFile = join(tmpdir(), `${basename(settings.directory)}.log`)
+    const logTail = yield* BrokerProcess.logTail(wishes.logFile, process.logStart)
+    const logFile = join(tmpdir(), `${basename(machine.directory)}.${basename(wishes.logFile)}`)
     const reason = StartFailure.classify({
       detail,
       logTail,
@@ -164,7 +187,7 @@ const failure = Effect.fnUntraced(
       port: wishes.port
     })
     if (reason._tag === "BrokerFailed" || reason._tag === "OutOfMemory") {
-      yield* Files.attempt("keeping the log", () => copyFile(machine.logFile, logFile))
+      yield* Files.attempt("keeping the log", () => copyFile(wishes.logFile, logFile))
     }
     return EmbeddedKafkaError.make(reason)
   }

@@ -136,9 +136,10 @@ export const kill = (process: BrokerProcess): Effect.Effect<void> =>
     })
   )
 
-/** Asks it to end, and ends it when it has not within the limit. */
+/** Asks it to end, also one that is frozen, and ends it when it has not within the limit. */
 export const stop = (process: BrokerProcess): Effect.Effect<void> =>
   process.signal("SIGTERM").pipe(
+    Effect.andThen(process.signal("SIGCONT")),
     Effect.andThen(process.exited),
     Effect.timeoutOrElse({ duration: exitLimit, orElse: () => kill(process) })
   )

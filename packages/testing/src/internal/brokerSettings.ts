@@ -12,7 +12,10 @@ export interface KeyStores {
 /** Everything that settles one node. A cluster of more nodes is a list of these. */
 export interface Node {
   readonly nodeId: number
+  /** All nodes of the cluster, this one among them. */
+  readonly voters: ReadonlyArray<Voter>
   readonly directory: string
+  readonly ownerDirectory: string
   readonly clusterId: string
   readonly ports: Ports
   readonly listeners: "plaintext" | "sasl" | "tls"
@@ -25,6 +28,11 @@ export interface Node {
   readonly secret: string
 }
 
+export interface Voter {
+  readonly nodeId: number
+  readonly controllerPort: number
+}
+
 export interface Ports {
   readonly internal: number
   readonly controller: number
@@ -34,7 +42,10 @@ export interface Ports {
 
 /** The file that the launcher reads. */
 export interface Settings {
+  /** The node's own. */
   readonly directory: string
+  /** Removed by the launcher when its owner is gone: that of the whole cluster. */
+  readonly ownerDirectory: string
   readonly token: string
   readonly format: ReadonlyArray<string>
   /** Left out where the launcher only opens a door to a cluster that runs already. */
@@ -43,13 +54,14 @@ export interface Settings {
 }
 
 /** The user of the broker itself, on its own two listeners. */
-const internalUser = "broker"
+export const internalUser = "broker"
 
 /** The user that every access rule is waived for, besides the broker. */
 export const superUser = "admin"
 
 export const make = (node: Node): Settings => ({
   directory: node.directory,
+  ownerDirectory: node.ownerDirectory,
   token: node.secret,
   format: [
     "--cluster-id",
@@ -79,27 +91,40 @@ export const make = (node: Node): Settings => ({
   }
 })
 
+// Three copies of everything, where there are nodes for them: one may go, and writes go on.
+const replicas = ({ voters }: Node): number => Math.min(voters.length, 3)
+
 const basics = (node: Node): Record<string, string> => ({
   "process.roles": "broker,controller",
   "node.id": String(node.nodeId),
   "log.dirs": `${node.directory}/data`,
-  "controller.quorum.voters": `${node.nodeId}@127.0.0.1:${node.ports.controller}`,
+  "controller.quorum.voters": node.voters
+    .map(({ controllerPort, nodeId }) => `${nodeId}@127.0.0.1:${controllerPort}`).join(","),
   "auto.create.topics.enable": String(node.autoCreateTopics),
-  "default.replication.factor": "1",
-  "min.insync.replicas": "1",
+  "default.replication.factor": String(replicas(node)),
+  "min.insync.replicas": String(Math.max(1, replicas(node) - 1)),
   // Few partitions: each is a file to open before the coordinator answers.
   "offsets.topic.num.partitions": "3",
-  "offsets.topic.replication.factor": "1",
+  "offsets.topic.replication.factor": String(replicas(node)),
   "transaction.state.log.num.partitions": "3",
-  "transaction.state.log.replication.factor": "1",
-  "transaction.state.log.min.isr": "1",
+  "transaction.state.log.replication.factor": String(replicas(node)),
+  "transaction.state.log.min.isr": String(Math.max(1, replicas(node) - 1)),
   "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
   "group.initial.rebalance.delay.ms": "0",
   "group.min.session.timeout.ms": "1000",
   // A killed node is registered again only when its old session has ended.
   "broker.session.timeout.ms": "2000",
-  "broker.heartbeat.interval.ms": "400"
+  "broker.heartbeat.interval.ms": "400",
+  ...(node.voters.length === 1 ? {} : failover)
 })
+
+/** So that the others do without a node that hangs in seconds, and not in half a minute. */
+const failover = {
+  "replica.lag.time.max.ms": "2000",
+  // What waits for a frozen node's answer: heartbeats to its controller, end markers to its log.
+  "controller.socket.timeout.ms": "2000",
+  "request.timeout.ms": "2000"
+}
 
 const protocols = { plaintext: "PLAINTEXT", sasl: "SASL_PLAINTEXT", tls: "SSL" } as const
 

@@ -40,7 +40,9 @@ const train = Effect.fnUntraced(function*(java: Java, classPath: string, path: s
   const [internal = 0, controller = 0, direct = 0] = yield* Ports.choose(3)
   const settings = BrokerSettings.make({
     nodeId: 1,
+    voters: [{ nodeId: 1, controllerPort: controller }],
     directory,
+    ownerDirectory: directory,
     clusterId: "a2Fma2Etb25jZS10cmFpbg",
     ports: { internal, controller, direct, proxied: [] },
     listeners: "plaintext",

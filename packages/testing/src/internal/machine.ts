@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
-import { mkdtemp, writeFile } from "node:fs/promises"
+import { mkdtemp } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as ClassArchive from "./classArchive.ts"
@@ -15,7 +15,6 @@ export interface Machine {
   readonly java: Java.Java
   readonly jars: Jars.Jars
   readonly directory: string
-  readonly logFile: string
   /** What the owner and the launcher know each other by. */
   readonly secret: string
 }
@@ -32,8 +31,6 @@ export const prepare = Effect.fnUntraced(function*(version: string) {
     Files.attempt("making a directory", () => mkdtemp(join(tmpdir(), "kafka-once-"))),
     (directory) => Effect.ignore(Files.remove(directory), { log: "Warn" })
   )
-  const logFile = join(directory, "broker.log")
-  yield* Files.attempt(`writing ${logFile}`, () => writeFile(logFile, ""))
   const secret = randomBytes(16).toString("hex")
-  return { java, jars, directory, logFile, secret } satisfies Machine
+  return { java, jars, directory, secret } satisfies Machine
 })
