@@ -4,7 +4,10 @@ declare const TextEncoder: new() => {
   readonly encodeInto: (text: string, into: Uint8Array) => { readonly written: number }
 }
 
+declare const TextDecoder: new() => { readonly decode: (bytes: Uint8Array) => string }
+
 const textEncoder = new TextEncoder()
+const textDecoder = new TextDecoder()
 
 // Keys and values are mostly short, and an allocation of its own costs more than the encoding of a
 // short text. So they share one, as Node's own `Buffer` does; a part of it is never given out
@@ -29,3 +32,6 @@ export const encodeUtf8 = (text: string): Uint8Array => {
   used += textEncoder.encodeInto(text, slab.subarray(from)).written
   return slab.subarray(from, used)
 }
+
+/** The text of UTF-8 bytes; what is no UTF-8 becomes U+FFFD. */
+export const decodeUtf8 = (bytes: Uint8Array): string => textDecoder.decode(bytes)

@@ -6,6 +6,8 @@ import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
 import { readUncommitted } from "./client.ts"
 import { type Cluster, topicOf } from "./cluster.ts"
+import * as FetchAnswer from "./fetchAnswer.ts"
+import type { PartitionAnswer } from "./fetchAnswer.ts"
 import type { RawFetch } from "./repair.ts"
 
 const pageBytes = 4 * 1024 * 1024
@@ -49,9 +51,9 @@ export const find = async (
     if (answer.code !== 0) return failed("Fetch", answer.code)
     for (const batch of answer.batches) {
       position = batch.lastOffset + 1n
-      if (batch.producerId === producerId && batch.baseOffset > offset && batch.ends !== null) {
-        return Effect.succeed(batch.ends)
-      }
+      const { baseOffset, control } = batch
+      if (batch.producerId !== producerId || baseOffset <= offset) continue
+      if (control === "commit" || control === "abort") return Effect.succeed(control)
     }
     if (position >= answer.highWatermark) return Effect.succeed("none yet")
   }
@@ -71,80 +73,11 @@ const failed = (request: "Fetch" | "Metadata", code: number): Effect.Effect<neve
 
 const offsetOutOfRange = 1
 
-interface Page {
-  readonly code: number
-  readonly highWatermark: bigint
-  readonly batches: ReadonlyArray<Batch>
-}
-
-interface Batch {
-  readonly baseOffset: bigint
-  readonly lastOffset: bigint
-  readonly producerId: bigint
-  /** What a control batch ended its transaction with, `null` for any other batch. */
-  readonly ends: "commit" | "abort" | null
-}
-
-/** The one partition of a Fetch response, in the versions 4 to 11 that kafkajs asks for. */
-const readPage = ({ apiVersion, body }: RawFetch): Page => {
-  // Throttle time; from version 7 on an error code and a session id; the number of topics.
-  let at = apiVersion >= 7 ? 10 : 4
-  const sessionCode = apiVersion >= 7 ? body.readInt16BE(4) : 0
-  if (sessionCode !== 0) return { code: sessionCode, highWatermark: -1n, batches: [] }
-  if (body.readInt32BE(at) === 0) throw new RangeError("A Fetch was answered without a topic")
-  at += 4
-  at += 2 + body.readInt16BE(at)
-  // The number of partitions and the partition.
-  at += 8
-  const code = body.readInt16BE(at)
-  const highWatermark = body.readBigInt64BE(at + 2)
-  // Code, high watermark, last stable offset, and from version 5 on the log's start offset.
-  at += apiVersion >= 5 ? 26 : 18
-  const aborted = Math.max(0, body.readInt32BE(at))
-  at += 4 + aborted * 16
-  if (apiVersion >= 11) at += 4
-  const size = Math.max(0, body.readInt32BE(at))
-  return { code, highWatermark, batches: readBatches(body.subarray(at + 4, at + 4 + size)) }
-}
-
-const headerBytes = 61
-const controlBit = 0x20
-
-/** Reads the headers of record batches; the last one may be cut off. */
-const readBatches = (records: Buffer): Array<Batch> => {
-  const batches: Array<Batch> = []
-  let at = 0
-  while (at + headerBytes <= records.length) {
-    const end = at + 12 + records.readInt32BE(at + 8)
-    if (end <= at + 12 || end > records.length) break
-    const baseOffset = records.readBigInt64BE(at)
-    // Message sets from before Kafka 0.11 have no producers; theirs is the offset of the message.
-    const isBatch = records.readInt8(at + 16) >= 2
-    const isControl = isBatch && (records.readInt16BE(at + 21) & controlBit) !== 0
-    batches.push({
-      baseOffset,
-      lastOffset: isBatch ? baseOffset + BigInt(records.readInt32BE(at + 23)) : baseOffset,
-      producerId: isBatch ? records.readBigInt64BE(at + 43) : -1n,
-      ends: isControl ? endOf(records.subarray(at + headerBytes, end)) : null
-    })
-    at = end
-  }
-  return batches
-}
-
-/**
- * Reads the key of a control record: a version and a type. Before it stand the record's length,
- * attributes, two deltas and the key's length; all but the attributes are of variable length.
- */
-const endOf = (record: Buffer): "commit" | "abort" | null => {
-  let at = afterVarint(record, 0) + 1
-  for (let field = 0; field < 3; field++) at = afterVarint(record, at)
-  const type = record.readInt16BE(at + 2)
-  return type === 0 ? "abort" : type === 1 ? "commit" : null
-}
-
-const afterVarint = (bytes: Buffer, from: number): number => {
-  let at = from
-  while (bytes.readUInt8(at) >= 0x80) at++
-  return at + 1
+/** The one partition of a Fetch response. */
+const readPage = (raw: RawFetch): Pick<PartitionAnswer, "code" | "highWatermark" | "batches"> => {
+  const { code, partitions } = FetchAnswer.read(raw)
+  if (code !== 0) return { code, highWatermark: -1n, batches: [] }
+  const [page] = partitions
+  if (page === undefined) throw new RangeError("A Fetch was answered without a topic")
+  return page
 }

@@ -1,0 +1,228 @@
+/**
+ * A consumer session for clients that offer the protocol's requests rather than a consumer.
+ *
+ * A driver whose client speaks the requests of a group implements {@link GroupProtocol}, one attempt
+ * each, and gets from {@link openSession} everything that a `ConsumerSession` must do: joining,
+ * heartbeats, revocations that are held, fetching ahead within bounds, and the read_committed
+ * filter. A client that hides these requests implements `ConsumerSession` itself.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type {
+  ConsumerSession,
+  ConsumerSessionOptions,
+  FetchedRecord,
+  Isolation,
+  SessionEvent
+} from "./ConsumerDriver.ts"
+import { DriverError, Failure } from "./DriverError.ts"
+import type { GroupMembership } from "./GroupOffsets.ts"
+import * as Fetching from "./internal/group/fetching.ts"
+import * as Health from "./internal/group/health.ts"
+import * as Membership from "./internal/group/membership.ts"
+import * as OwnedPartitions from "./internal/group/ownedPartitions.ts"
+import type { AbortedTransaction, LogBatch } from "./ReadCommitted.ts"
+import type { TopicPartition } from "./TopicPartition.ts"
+
+/**
+ * A topic as metadata tells it.
+ *
+ * **Details**
+ *
+ * *Shape*: `code` is 0, or why the topic cannot be used. `leaders` has the node that leads each
+ * partition, by its number; `null` where there is none at the moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TopicLeaders {
+  readonly topic: string
+  readonly code: number
+  readonly leaders: ReadonlyArray<number | null>
+}
+
+/**
+ * What a member asks for when it joins.
+ *
+ * **Details**
+ *
+ * *Shape*: `memberId` is empty at first. A client that is answered 79 (MEMBER_ID_REQUIRED) repeats
+ * the request with the id that came with it. The broker answers when all members have joined, which
+ * takes up to `rebalanceTimeoutMillis`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface JoinRequest {
+  readonly groupId: string
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly sessionTimeoutMillis: number
+  readonly rebalanceTimeoutMillis: number
+  readonly protocols: ReadonlyArray<{ readonly name: string; readonly metadata: Uint8Array }>
+}
+
+/**
+ * How a member has joined; `members` are told to the one that leads only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Joined {
+  readonly generationId: number
+  readonly memberId: string
+  readonly leaderId: string
+  readonly members: ReadonlyArray<{ readonly memberId: string; readonly metadata: Uint8Array }>
+}
+
+/**
+ * What the leading member gives to the others, and every member asks for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SyncRequest {
+  readonly groupId: string
+  readonly membership: GroupMembership
+  readonly protocol: string
+  readonly assignments: ReadonlyArray<
+    { readonly memberId: string; readonly assignment: Uint8Array }
+  >
+}
+
+/**
+ * What is fetched from one node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FetchRequest {
+  readonly isolation: Isolation
+  readonly maxWaitMillis: number
+  readonly maxBytes: number
+  readonly maxPartitionBytes: number
+  readonly partitions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
+}
+
+/**
+ * A batch of a fetch. `records` decompresses and decodes it; it is asked for only where the filter
+ * lets the batch through.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EncodedBatch extends LogBatch {
+  readonly records: Effect.Effect<ReadonlyArray<FetchedRecord>, DriverError>
+}
+
+/**
+ * What a fetch answers of one partition. `batches` is empty where `code` is not 0, and has whole
+ * batches only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionFetch extends TopicPartition {
+  readonly code: number
+  readonly highWatermark: bigint
+  readonly lastStableOffset: bigint
+  readonly aborted: ReadonlyArray<AbortedTransaction>
+  readonly batches: ReadonlyArray<EncodedBatch>
+}
+
+/**
+ * The requests of a consumer, as a client sends them.
+ *
+ * **Details**
+ *
+ * *Shape*: each is one attempt, bounded by the client's request timeout (a join by the rebalance
+ * timeout besides). Requests to the group go to its coordinator, which the client looks up and
+ * remembers until a request to it fails. `fetch` and `listOffset` are told the node; a fetch that
+ * waits for records must not hold up the requests to the group.
+ *
+ * *Concurrency*: there is at most one `fetch` to a node at a time. Requests to the group may overlap
+ * with one another; the client may send them in turn.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GroupProtocol {
+  readonly leaders: (
+    topics: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyArray<TopicLeaders>, DriverError>
+  readonly join: (request: JoinRequest) => Effect.Effect<Joined, DriverError>
+  readonly sync: (request: SyncRequest) => Effect.Effect<Uint8Array, DriverError>
+  readonly heartbeat: (
+    groupId: string,
+    membership: GroupMembership
+  ) => Effect.Effect<void, DriverError>
+  readonly leave: (
+    groupId: string,
+    membership: GroupMembership
+  ) => Effect.Effect<void, DriverError>
+  readonly commit: (
+    groupId: string,
+    membership: GroupMembership,
+    positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
+  ) => Effect.Effect<void, DriverError>
+  readonly fetch: (
+    node: number,
+    request: FetchRequest
+  ) => Effect.Effect<ReadonlyArray<PartitionFetch>, DriverError>
+  readonly listOffset: (
+    node: number,
+    topicPartition: TopicPartition,
+    at: "earliest" | "latest",
+    isolation: Isolation
+  ) => Effect.Effect<bigint, DriverError>
+}
+
+/**
+ * Opens a consumer session over the requests of a client.
+ *
+ * **Details**
+ *
+ * The session holds revocations, and tells last stable offsets. Rebalances are eager: all partitions
+ * are revoked, then assigned anew by range, as the Java client's `RangeAssignor` does. The leading
+ * member looks for new partitions every few seconds.
+ *
+ * *Errors*: `Metadata` with the code of a topic that cannot be used, or the failure of that first
+ * request. What goes wrong later is told by `nextEvent`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const openSession = Effect.fnUntraced(function*(
+  protocol: GroupProtocol,
+  options: ConsumerSessionOptions
+): Effect.fn.Return<ConsumerSession, DriverError, Scope.Scope> {
+  for (const { code, topic } of yield* protocol.leaders(options.topics)) {
+    if (code !== 0) {
+      return yield* new DriverError({
+        request: "Metadata",
+        failure: Failure.Answered({ code }),
+        detail: `The topic "${topic}" cannot be used`
+      })
+    }
+  }
+  const events = yield* Queue.unbounded<SessionEvent, DriverError>()
+  const owned = OwnedPartitions.make(options)
+  const health = Health.make((event) => Queue.offerUnsafe(events, event))
+  // Registered in this order so that fetching ends first, and the group is left last.
+  const membership = yield* Membership.run(protocol, options, owned, events, health)
+  const fetching = yield* Fetching.run(protocol, options, owned, events, health)
+  return {
+    nextEvent: Queue.take(events),
+    take: owned.take,
+    seek: fetching.seek,
+    pause: (partitions) => Effect.sync(() => owned.pause(partitions)),
+    resume: (partitions) => Effect.sync(() => owned.resume(partitions)),
+    settled: () => Effect.void,
+    heartbeat: membership.heartbeat,
+    commit: (under, positions) => protocol.commit(options.groupId, under, positions),
+    watermarks: owned.watermarks
+  }
+})

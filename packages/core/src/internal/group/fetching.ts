@@ -1,0 +1,234 @@
+/**
+ * Fetching ahead: one request at a time to each node that leads an owned partition.
+ */
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import {
+  type ConsumerSession,
+  type ConsumerSessionOptions,
+  type FetchedRecord,
+  SessionEvent
+} from "../../ConsumerDriver.ts"
+import { DriverError, Failure } from "../../DriverError.ts"
+import type { EncodedBatch, GroupProtocol, PartitionFetch } from "../../GroupProtocol.ts"
+import * as ReadCommitted from "../../ReadCommitted.ts"
+import * as TopicPartition from "../../TopicPartition.ts"
+import type { Health } from "./health.ts"
+import type { OwnedPartitions, Wanted } from "./ownedPartitions.ts"
+
+const offsetOutOfRange = 1
+const leaderNotAvailable = 5
+const topicAuthorizationFailed = 29
+
+const firstPauseMillis = 100
+const longestPauseMillis = 1_000
+
+export const run = Effect.fnUntraced(function*(
+  protocol: GroupProtocol,
+  options: ConsumerSessionOptions,
+  owned: OwnedPartitions,
+  events: Queue.Queue<SessionEvent, DriverError>,
+  health: Health
+): Effect.fn.Return<Pick<ConsumerSession, "seek">, never, Scope.Scope> {
+  const leaders = new Map<string, number>()
+  const leaderOf = (topicPartition: TopicPartition.TopicPartition): number | undefined =>
+    leaders.get(TopicPartition.toKey(topicPartition))
+  const forget = (topicPartition: TopicPartition.TopicPartition): void => {
+    leaders.delete(TopicPartition.toKey(topicPartition))
+  }
+
+  const learn = Effect.map(protocol.leaders(options.topics), (topics) => {
+    for (const { leaders: nodes, topic } of topics) {
+      nodes.forEach((node, partition) => {
+        if (node !== null) leaders.set(TopicPartition.toKey({ topic, partition }), node)
+      })
+    }
+    health.answered("metadata")
+    owned.signal.changed()
+  })
+
+  /** Repeats until the leader of every owned partition is known. */
+  const learnAll = Effect.gen(function*() {
+    for (let pause = firstPauseMillis;; pause = longerThan(pause)) {
+      yield* learn.pipe(
+        Effect.catch((error) => Effect.sync(() => health.failed("metadata", error)))
+      )
+      if (owned.all().every((one) => leaderOf(one) !== undefined)) return
+      yield* Effect.sleep(pause)
+    }
+  })
+
+  const keep = (wanted: Wanted, answer: PartitionFetch): Effect.Effect<void, DriverError> => {
+    owned.note(wanted, {
+      highWatermark: answer.highWatermark,
+      lastStableOffset: answer.lastStableOffset
+    })
+    const last = answer.batches.at(-1)
+    if (last === undefined || last.lastOffset < wanted.offset) return Effect.void
+    return Effect.map(recordsOf(answer, wanted.offset, options), (records) =>
+      owned.store(wanted, {
+        topic: wanted.topic,
+        partition: wanted.partition,
+        position: wanted.offset,
+        nextOffset: last.lastOffset + 1n,
+        records,
+        bytes: records.reduce((sum, record) => sum + bytesOf(record), 0)
+      }))
+  }
+
+  /** Answers whether the partition goes on without a pause. */
+  const handle = (
+    wanted: Wanted,
+    answer: PartitionFetch | undefined
+  ): Effect.Effect<boolean, DriverError> => {
+    // Sought or lost meanwhile: it is another partition's answer now.
+    if (!owned.isCurrent(wanted)) return Effect.succeed(true)
+    const code = answer === undefined ? leaderNotAvailable : answer.code
+    if (answer !== undefined && code === 0) return Effect.as(keep(wanted, answer), true)
+    if (code === offsetOutOfRange) {
+      owned.stop(wanted)
+      return Effect.as(
+        Queue.offer(
+          events,
+          SessionEvent.OutOfRange({
+            topicPartition: { topic: wanted.topic, partition: wanted.partition },
+            position: wanted.offset
+          })
+        ),
+        true
+      )
+    }
+    const error = refused("Fetch", code, wanted)
+    if (code === topicAuthorizationFailed) return Effect.fail(error)
+    forget(wanted)
+    health.failed("metadata", error)
+    return Effect.succeed(false)
+  }
+
+  const fetchOnce = (node: number, wanted: ReadonlyArray<Wanted>) =>
+    protocol.fetch(node, {
+      isolation: options.isolation,
+      maxWaitMillis: options.maxFetchWaitMillis,
+      maxBytes: options.maxFetchBytes,
+      maxPartitionBytes: options.maxPartitionFetchBytes,
+      partitions: wanted
+    }).pipe(
+      Effect.matchEffect({
+        onFailure: (error) => {
+          if (isForbidden(error)) return Effect.fail(error)
+          wanted.forEach(forget)
+          health.failed(node, error)
+          return Effect.succeed(false)
+        },
+        onSuccess: (answers) => {
+          health.answered(node)
+          const byKey = new Map(answers.map((one) => [TopicPartition.toKey(one), one]))
+          return Effect.map(
+            Effect.forEach(wanted, (one) => handle(one, byKey.get(TopicPartition.toKey(one)))),
+            (all) => all.every((isFine) => isFine)
+          )
+        }
+      }),
+      Effect.ensuring(Effect.sync(() => owned.endFetch(wanted)))
+    )
+
+  const fetchFrom = (node: number) =>
+    Effect.gen(function*() {
+      for (let pause = firstPauseMillis;;) {
+        const wanted = yield* owned.signal.until(() => {
+          const found = owned.startFetch((one) => leaderOf(one) === node)
+          return found.length === 0 ? undefined : found
+        })
+        if (yield* fetchOnce(node, wanted)) {
+          pause = firstPauseMillis
+        } else {
+          yield* Effect.sleep(pause)
+          pause = longerThan(pause)
+        }
+      }
+    })
+
+  const nodes = yield* FiberMap.make<number, never, DriverError>()
+  const over = (error: DriverError) => Effect.asVoid(Queue.fail(events, error))
+
+  const supervise = Effect.gen(function*() {
+    for (;;) {
+      yield* owned.signal.until(() =>
+        owned.all().some((one) => {
+          const leader = leaderOf(one)
+          return leader === undefined || !FiberMap.hasUnsafe(nodes, leader)
+        }) || undefined
+      )
+      yield* learnAll
+      for (const node of new Set(leaders.values())) {
+        yield* FiberMap.run(nodes, node, Effect.tapError(fetchFrom(node), over), {
+          onlyIfMissing: true
+        })
+      }
+    }
+  })
+  yield* Effect.forkScoped(supervise)
+
+  const lookUp = (topicPartition: TopicPartition.TopicPartition, at: "earliest" | "latest") =>
+    Effect.gen(function*() {
+      if (leaderOf(topicPartition) === undefined) yield* learn
+      const leader = leaderOf(topicPartition)
+      if (leader === undefined) {
+        return yield* refused("Metadata", leaderNotAvailable, topicPartition)
+      }
+      return yield* Effect.tapError(
+        protocol.listOffset(leader, topicPartition, at, options.isolation),
+        () => Effect.sync(() => forget(topicPartition))
+      )
+    })
+
+  return {
+    seek: (topicPartition, to) =>
+      typeof to === "bigint"
+        ? Effect.sync(() => owned.startAt(topicPartition, to))
+        : Effect.andThen(
+          // What was fetched before is dropped at once, also where the look-up fails.
+          Effect.sync(() => owned.stop(topicPartition)),
+          Effect.map(lookUp(topicPartition, to), (offset) => owned.startAt(topicPartition, offset))
+        )
+  }
+})
+
+const longerThan = (pause: number): number => Math.min(pause * 2, longestPauseMillis)
+
+const recordsOf = (
+  { aborted, batches }: PartitionFetch,
+  from: bigint,
+  { isolation }: ConsumerSessionOptions
+): Effect.Effect<ReadonlyArray<FetchedRecord>, DriverError> => {
+  const visible: ReadonlyArray<EncodedBatch> = isolation === "read_committed"
+    ? ReadCommitted.filter(batches, aborted)
+    : batches.filter(({ control }) => control === null)
+  return Effect.map(
+    Effect.forEach(visible, ({ records }) => records),
+    // A compressed batch is answered whole, even where only its end was asked for.
+    (all) => all.flatMap((records) => records.filter(({ offset }) => offset >= from))
+  )
+}
+
+const bytesOf = ({ headers, key, value }: FetchedRecord): number =>
+  headers.reduce(
+    (sum, [name, content]) => sum + name.length + (content?.length ?? 0),
+    (key?.length ?? 0) + (value?.length ?? 0)
+  )
+
+const refused = (
+  request: "Fetch" | "Metadata",
+  code: number,
+  { partition, topic }: TopicPartition.TopicPartition
+): DriverError =>
+  new DriverError({
+    request,
+    failure: Failure.Answered({ code }),
+    detail: `The partition ${partition} of the topic "${topic}"`
+  })
+
+const isForbidden = ({ failure }: DriverError): boolean =>
+  failure._tag === "Answered" && failure.code === topicAuthorizationFailed

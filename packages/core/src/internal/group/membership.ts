@@ -1,0 +1,282 @@
+/**
+ * Being a member of a consumer group: joining, heartbeats, and giving partitions back.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import {
+  type ConsumerSession,
+  type ConsumerSessionOptions,
+  SessionEvent
+} from "../../ConsumerDriver.ts"
+import { DriverError, Failure } from "../../DriverError.ts"
+import type { GroupMembership } from "../../GroupOffsets.ts"
+import type { GroupProtocol, Joined } from "../../GroupProtocol.ts"
+import type { TopicPartition } from "../../TopicPartition.ts"
+import * as Assignment from "./assignment.ts"
+import type { Health } from "./health.ts"
+import type { OwnedPartitions } from "./ownedPartitions.ts"
+import * as Signal from "./signal.ts"
+
+const illegalGeneration = 22
+const unknownMemberId = 25
+const rebalanceInProgress = 27
+
+/** The coordinator is starting, moving or elsewhere: 14, 15 and 16. */
+const isMoving = (code: number): boolean => code >= 14 && code <= 16
+
+/** How often the leading member looks for new partitions. */
+const partitionsMillis = 5_000
+
+/** Between two attempts that were not answered. */
+const pauseMillis = 250
+
+export const run = Effect.fnUntraced(function*(
+  protocol: GroupProtocol,
+  options: ConsumerSessionOptions,
+  owned: OwnedPartitions,
+  events: Queue.Queue<SessionEvent, DriverError>,
+  health: Health
+): Effect.fn.Return<Pick<ConsumerSession, "heartbeat">, never, Scope.Scope> {
+  const { groupId, groupInstanceId, heartbeatIntervalMillis, sessionTimeoutMillis } = options
+  const early = Signal.make()
+  let isEarly = false
+  let memberId = ""
+  let membership: GroupMembership | null = null
+  /** When the coordinator last answered as the coordinator. */
+  let answeredAt = yield* Clock.currentTimeMillis
+  /** The partitions that were assigned to the group, where this member leads it. */
+  let assignedCounts: ReadonlyMap<string, number> | null = null
+
+  const tell = (event: SessionEvent) => Effect.asVoid(Queue.offer(events, event))
+
+  /** Notes an answer, or fails once there was none for as long as a member may be silent. */
+  const unanswered = (error: DriverError) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      health.failed("group", error)
+      return now - answeredAt >= sessionTimeoutMillis
+        ? Effect.fail(error)
+        : Effect.sleep(Math.min(pauseMillis, heartbeatIntervalMillis))
+    })
+  const answered = Effect.map(Clock.currentTimeMillis, (now) => {
+    answeredAt = now
+    health.answered("group")
+  })
+
+  const partitionCounts = (topics: ReadonlyArray<string>) =>
+    Effect.map(
+      protocol.leaders(topics),
+      (found) => new Map(found.map(({ leaders, topic }) => [topic, leaders.length]))
+    )
+
+  const assignmentsOf = Effect.fnUntraced(function*({ leaderId, members }: Joined) {
+    if (leaderId !== memberId) {
+      assignedCounts = null
+      return []
+    }
+    const subscribers = yield* Effect.try({
+      try: () =>
+        members.map((member) => ({
+          memberId: member.memberId,
+          topics: Assignment.decodeSubscription(member.metadata)
+        })),
+      catch: unreadable
+    })
+    assignedCounts = yield* partitionCounts([
+      ...new Set(subscribers.flatMap(({ topics }) => topics))
+    ])
+    return Array.from(
+      Assignment.assign(subscribers, assignedCounts),
+      ([member, partitions]) => ({
+        memberId: member,
+        assignment: Assignment.encodeAssignment(partitions)
+      })
+    )
+  })
+
+  const joinOnce = Effect.gen(function*() {
+    const joined = yield* protocol.join({
+      groupId,
+      memberId,
+      groupInstanceId,
+      sessionTimeoutMillis,
+      rebalanceTimeoutMillis: options.rebalanceTimeoutMillis,
+      protocols: [{
+        name: Assignment.assignor,
+        metadata: Assignment.encodeSubscription(options.topics)
+      }]
+    })
+    memberId = joined.memberId
+    const under = { generationId: joined.generationId, memberId, groupInstanceId }
+    const bytes = yield* protocol.sync({
+      groupId,
+      membership: under,
+      protocol: Assignment.assignor,
+      assignments: yield* assignmentsOf(joined)
+    })
+    const partitions = yield* Effect.try({
+      try: () => Assignment.decodeAssignment(bytes),
+      catch: unreadable
+    })
+    return { under, partitions }
+  })
+
+  const join: Effect.Effect<void, DriverError> = Effect.gen(function*() {
+    for (;;) {
+      const joined = yield* Effect.result(joinOnce)
+      if (joined._tag === "Success") {
+        yield* answered
+        const { partitions, under } = joined.success
+        membership = under
+        owned.adopt(under, partitions)
+        return yield* tell(SessionEvent.Assigned({ membership: under, partitions }))
+      }
+      const error = joined.failure
+      const code = codeOf(error)
+      if (code === unknownMemberId) memberId = ""
+      if (code === unknownMemberId || code === illegalGeneration || code === rebalanceInProgress) {
+        yield* answered
+      } else if (isPassing(error)) {
+        yield* unanswered(error)
+      } else {
+        return yield* error
+      }
+    }
+  })
+
+  /** Whether the leading member finds more or fewer partitions than it has assigned. */
+  const isOutgrown = Effect.gen(function*() {
+    const before = assignedCounts
+    if (before === null) return false
+    const now = yield* partitionCounts([...before.keys()])
+    return [...before].some(([topic, count]) => now.get(topic) !== count)
+  }).pipe(Effect.orElseSucceed(() => false))
+
+  const nextBeat = Effect.raceFirst(
+    Effect.sleep(heartbeatIntervalMillis),
+    early.until(() => isEarly || undefined)
+  )
+
+  /** Heartbeats until the group wants this member to do something, or has lost it. */
+  const beat = (under: GroupMembership, isHolding: boolean) =>
+    Effect.gen(function*() {
+      let lookedAt = yield* Clock.currentTimeMillis
+      for (;;) {
+        yield* nextBeat
+        isEarly = false
+        const exit = yield* Effect.result(protocol.heartbeat(groupId, under))
+        const code = exit._tag === "Failure" ? codeOf(exit.failure) : 0
+        if (exit._tag === "Success" || code === rebalanceInProgress) {
+          yield* answered
+          if (code === rebalanceInProgress && !isHolding) return "rebalance"
+        } else if (code === unknownMemberId || code === illegalGeneration) {
+          if (code === unknownMemberId) memberId = ""
+          yield* answered
+          return "lost"
+        } else if (isPassing(exit.failure)) {
+          yield* unanswered(exit.failure)
+        } else {
+          return yield* exit.failure
+        }
+        const now = yield* Clock.currentTimeMillis
+        if (!isHolding && now - lookedAt >= partitionsMillis) {
+          lookedAt = now
+          if (yield* isOutgrown) return "rebalance"
+        }
+      }
+    })
+
+  const lose = Effect.suspend(() => {
+    const partitions = owned.disown()
+    return partitions.length === 0 ? Effect.void : tell(SessionEvent.Lost({ partitions }))
+  })
+
+  // The group began to wait up to one heartbeat and one request before this member heard of it.
+  const budgetMillis = Math.max(
+    options.rebalanceTimeoutMillis - heartbeatIntervalMillis - options.requestTimeoutMillis,
+    Math.floor(options.rebalanceTimeoutMillis / 2)
+  )
+
+  const giveBack = (under: GroupMembership, partitions: ReadonlyArray<TopicPartition>) =>
+    Effect.gen(function*() {
+      const released = Deferred.makeUnsafe<void>()
+      owned.hold()
+      yield* tell(SessionEvent.Revoking({
+        partitions,
+        budgetMillis,
+        release: Effect.asVoid(Deferred.succeed(released, undefined))
+      }))
+      const how = yield* Effect.raceAllFirst([
+        Effect.as(Deferred.await(released), "released"),
+        Effect.as(Effect.sleep(budgetMillis), "lost"),
+        beat(under, true)
+      ])
+      if (how === "released") owned.disown()
+      else yield* lose
+    })
+
+  const life = Effect.gen(function*() {
+    for (;;) {
+      yield* join
+      const under = membership
+      if (under === null) continue
+      const how = yield* beat(under, false)
+      const partitions = owned.all()
+      if (how === "rebalance" && partitions.length > 0) yield* giveBack(under, partitions)
+      else yield* lose
+      membership = null
+    }
+  })
+
+  // Registered before the fiber is forked, so that nothing joins again once it runs.
+  yield* Effect.addFinalizer(() =>
+    memberId === "" || groupInstanceId !== null ? Effect.void : Effect.ignore(
+      Effect.timeout(
+        protocol.leave(groupId, { generationId: -1, memberId, groupInstanceId }),
+        options.requestTimeoutMillis
+      )
+    )
+  )
+  yield* Effect.forkScoped(
+    Effect.catch(life, (error) => Effect.andThen(lose, Queue.fail(events, error)))
+  )
+
+  const heartbeat = Effect.suspend(() =>
+    membership === null ? Effect.fail(notAMember) : protocol.heartbeat(groupId, membership)
+  ).pipe(
+    Effect.tapError(() =>
+      // The member's own heartbeat finds out at once what is to be done.
+      Effect.sync(() => {
+        isEarly = true
+        early.changed()
+      })
+    )
+  )
+  return { heartbeat }
+})
+
+const codeOf = ({ failure }: DriverError): number | null =>
+  failure._tag === "Answered" ? failure.code : null
+
+/** Nobody refused: the coordinator was not reached, or is somewhere else. */
+const isPassing = (error: DriverError): boolean => {
+  const code = codeOf(error)
+  return code === null
+    ? error.failure._tag === "NoAnswer" || error.failure._tag === "NotSent"
+    : isMoving(code)
+}
+
+const unreadable = (): DriverError =>
+  new DriverError({
+    request: "SyncGroup",
+    failure: Failure.NotKafka(),
+    detail: "Another member of the group speaks another protocol"
+  })
+
+const notAMember = new DriverError({
+  request: "Heartbeat",
+  failure: Failure.Answered({ code: unknownMemberId }),
+  detail: "The member is not in the group at the moment"
+})

@@ -1,0 +1,193 @@
+/**
+ * The partitions that a member owns, and what was fetched of them and not taken yet.
+ *
+ * Everything here happens in one step each, and `signal` tells who waits. A fetch that is on its way
+ * carries the `turn` of its partition; a seek begins another turn, so that what it answers later is
+ * dropped.
+ */
+import type * as Effect from "effect/Effect"
+import type { ConsumerSessionOptions, FetchedBatch, Watermarks } from "../../ConsumerDriver.ts"
+import type { GroupMembership } from "../../GroupOffsets.ts"
+import * as TopicPartition from "../../TopicPartition.ts"
+import * as Signal from "./signal.ts"
+
+/** One partition that is to be fetched from an offset. */
+export interface Wanted extends TopicPartition.TopicPartition {
+  readonly offset: bigint
+  readonly turn: number
+}
+
+export interface OwnedPartitions {
+  readonly signal: Signal.Signal
+  readonly all: () => ReadonlyArray<TopicPartition.TopicPartition>
+  readonly adopt: (
+    membership: GroupMembership,
+    partitions: ReadonlyArray<TopicPartition.TopicPartition>
+  ) => void
+  /** Fetches nothing more of any partition. */
+  readonly hold: () => void
+  /** Forgets all partitions, and answers which they were. */
+  readonly disown: () => ReadonlyArray<TopicPartition.TopicPartition>
+  readonly take: (topicPartition: TopicPartition.TopicPartition) => Effect.Effect<FetchedBatch>
+  readonly startAt: (topicPartition: TopicPartition.TopicPartition, offset: bigint) => void
+  /** Waits for a seek: what was fetched is dropped. */
+  readonly stop: (topicPartition: TopicPartition.TopicPartition) => void
+  readonly pause: (partitions: ReadonlyArray<TopicPartition.TopicPartition>) => void
+  readonly resume: (partitions: ReadonlyArray<TopicPartition.TopicPartition>) => void
+  readonly watermarks: (topicPartition: TopicPartition.TopicPartition) => Watermarks | null
+  /** Those that `from` lets through and that there is room for; each is then on its way. */
+  readonly startFetch: (
+    from: (topicPartition: TopicPartition.TopicPartition) => boolean
+  ) => ReadonlyArray<Wanted>
+  readonly endFetch: (wanted: ReadonlyArray<Wanted>) => void
+  /** Keeps a batch, unless its partition was sought or lost meanwhile. */
+  readonly store: (wanted: Wanted, batch: Omit<FetchedBatch, "membership">) => void
+  readonly isCurrent: (wanted: Wanted) => boolean
+  readonly note: (topicPartition: TopicPartition.TopicPartition, watermarks: Watermarks) => void
+}
+
+interface Slot {
+  readonly topicPartition: TopicPartition.TopicPartition
+  readonly membership: GroupMembership
+  /** The offset that the next fetch starts at, `null` before the first seek. */
+  position: bigint | null
+  turn: number
+  fetched: Array<FetchedBatch>
+  paused: boolean
+  held: boolean
+  onItsWay: boolean
+  watermarks: Watermarks | null
+}
+
+export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
+  const signal = Signal.make()
+  const slots = new Map<string, Slot>()
+  let records = 0
+  let bytes = 0
+  // Turns are never used twice, not even by a partition that is lost and owned again.
+  let lastTurn = 0
+
+  const slotOf = (topicPartition: TopicPartition.TopicPartition): Slot | undefined =>
+    slots.get(TopicPartition.toKey(topicPartition))
+
+  const count = (batch: FetchedBatch, sign: 1 | -1): void => {
+    records += sign * batch.records.length
+    bytes += sign * batch.bytes
+  }
+
+  const drop = (slot: Slot): void => {
+    for (const batch of slot.fetched) count(batch, -1)
+    slot.fetched = []
+    lastTurn += 1
+    slot.turn = lastTurn
+  }
+
+  const hasRoom = (): boolean =>
+    records < options.maxPrefetchRecords && bytes < options.maxPrefetchBytes
+
+  const isWanted = (slot: Slot): slot is Slot & { position: bigint } =>
+    slot.position !== null && !slot.paused && !slot.held && !slot.onItsWay &&
+    // Each partition may hold one fetch, so that a slow one never keeps the others waiting.
+    (slot.fetched.length === 0 || hasRoom())
+
+  const change = (
+    topicPartitions: ReadonlyArray<TopicPartition.TopicPartition>,
+    how: (slot: Slot) => void
+  ): void => {
+    for (const topicPartition of topicPartitions) {
+      const slot = slotOf(topicPartition)
+      if (slot !== undefined) how(slot)
+    }
+    signal.changed()
+  }
+
+  return {
+    signal,
+    all: () => Array.from(slots.values(), ({ topicPartition }) => topicPartition),
+    adopt: (membership, partitions) => {
+      for (const topicPartition of partitions) {
+        lastTurn += 1
+        slots.set(TopicPartition.toKey(topicPartition), {
+          topicPartition,
+          membership,
+          position: null,
+          turn: lastTurn,
+          fetched: [],
+          paused: false,
+          held: false,
+          onItsWay: false,
+          watermarks: null
+        })
+      }
+      signal.changed()
+    },
+    hold: () => {
+      for (const slot of slots.values()) slot.held = true
+    },
+    disown: () => {
+      const partitions = Array.from(slots.values(), ({ topicPartition }) => topicPartition)
+      slots.clear()
+      records = 0
+      bytes = 0
+      signal.changed()
+      return partitions
+    },
+    take: (topicPartition) =>
+      signal.until(() => {
+        const batch = slotOf(topicPartition)?.fetched.shift()
+        if (batch === undefined) return undefined
+        count(batch, -1)
+        // There is room again.
+        signal.changed()
+        return batch
+      }),
+    startAt: (topicPartition, offset) =>
+      change([topicPartition], (slot) => {
+        drop(slot)
+        slot.position = offset
+      }),
+    stop: (topicPartition) =>
+      change([topicPartition], (slot) => {
+        drop(slot)
+        slot.position = null
+      }),
+    pause: (partitions) =>
+      change(partitions, (slot) => {
+        slot.paused = true
+        // Fetched again after `resume`, so that what nobody takes needs no room.
+        slot.position = slot.fetched[0]?.position ?? slot.position
+        drop(slot)
+      }),
+    resume: (partitions) =>
+      change(partitions, (slot) => {
+        slot.paused = false
+      }),
+    watermarks: (topicPartition) => slotOf(topicPartition)?.watermarks ?? null,
+    startFetch: (from) => {
+      const wanted: Array<Wanted> = []
+      for (const slot of slots.values()) {
+        if (!isWanted(slot) || !from(slot.topicPartition)) continue
+        slot.onItsWay = true
+        wanted.push({ ...slot.topicPartition, offset: slot.position, turn: slot.turn })
+      }
+      return wanted
+    },
+    endFetch: (wanted) =>
+      change(wanted, (slot) => {
+        slot.onItsWay = false
+      }),
+    store: (wanted, batch) => {
+      const slot = slotOf(wanted)
+      if (slot === undefined || slot.turn !== wanted.turn) return
+      const kept = { ...batch, membership: slot.membership }
+      slot.fetched.push(kept)
+      slot.position = batch.nextOffset
+      count(kept, 1)
+    },
+    isCurrent: (wanted) => slotOf(wanted)?.turn === wanted.turn,
+    note: (topicPartition, watermarks) => {
+      const slot = slotOf(topicPartition)
+      if (slot !== undefined) slot.watermarks = watermarks
+    }
+  }
+}
