@@ -63,6 +63,19 @@ const samples: ReadonlyArray<KafkaError.Reason> = [
   }),
   new KafkaError.BrokerRefused({ request: "Produce", code: -1, name: "UNKNOWN_SERVER_ERROR" }),
   new KafkaError.ConsumerFenced({ groupId: "billing", code: 22, name: "ILLEGAL_GENERATION" }),
+  new KafkaError.OffsetOutOfRange({
+    groupId: "billing",
+    topic: "orders",
+    partition: 0,
+    position: 42n
+  }),
+  new KafkaError.UndecodableRecord({
+    topic: "orders",
+    partition: 0,
+    offset: 42n,
+    part: "value",
+    problem: "is not JSON"
+  }),
   new KafkaError.TransactionTainted({
     transactionalId: "orders-0",
     first: "Produce was not done within 6500 ms.",

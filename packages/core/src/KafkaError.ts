@@ -38,7 +38,9 @@ export const Operation = Schema.Literals([
   "sendOffsets",
   "commit",
   "abort",
-  "resolve"
+  "resolve",
+  "consume",
+  "commitOffsets"
 ])
 
 /**
@@ -417,6 +419,50 @@ export class ConsumerFenced extends Schema.TaggedError<ConsumerFenced>()("Consum
 }
 
 /**
+ * The position of a group in a partition is not in the log: what was there has been deleted, or was
+ * never written. Going on elsewhere would skip records, so the program has to choose.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OffsetOutOfRange extends Schema.TaggedError<OffsetOutOfRange>()("OffsetOutOfRange", {
+  groupId: Schema.String,
+  topic: Schema.String,
+  partition: Schema.Int,
+  position: Schema.BigInt
+}) {
+  readonly recovery: Recovery = "reconfigure"
+  override get message(): string {
+    return `The position ${this.position} of the group "${this.groupId}" is not in the log of ` +
+      `"${this.topic}" partition ${this.partition}: its records are deleted. Set whenOutOfRange ` +
+      "to go on elsewhere, or reset the group's offset."
+  }
+}
+
+/**
+ * A record cannot be decoded, and there is no dead-letter topic for it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UndecodableRecord
+  extends Schema.TaggedError<UndecodableRecord>()("UndecodableRecord", {
+    topic: Schema.String,
+    partition: Schema.Int,
+    offset: Schema.BigInt,
+    part: Schema.Literals(["key", "value"]),
+    problem: Schema.String
+  })
+{
+  readonly recovery: Recovery = "reconfigure"
+  override get message(): string {
+    return `The ${this.part} of the record at offset ${this.offset} of "${this.topic}" partition ` +
+      `${this.partition} cannot be decoded: ${this.problem}. Correct the schema, or name a ` +
+      "dead-letter topic."
+  }
+}
+
+/**
  * The body succeeded, but something it asked for was not done: a send or an offset commit failed,
  * was interrupted or has not settled. Half a transaction is never committed.
  *
@@ -552,6 +598,8 @@ export const Reason = Schema.Union([
   TransactionAbortable,
   BrokerRefused,
   ConsumerFenced,
+  OffsetOutOfRange,
+  UndecodableRecord,
   TransactionTainted,
   TransactionEnded,
   NestedTransaction,

@@ -35,6 +35,20 @@ const reasons: ReadonlyArray<readonly [KafkaError.Reason, KafkaError.Recovery]> 
   [new KafkaError.TransactionAbortable({ request: "Produce", ...coded }), "retry"],
   [new KafkaError.BrokerRefused({ request: "Produce", ...coded }), "abort"],
   [new KafkaError.ConsumerFenced({ groupId: "g", ...coded }), "abort"],
+  [
+    new KafkaError.OffsetOutOfRange({ groupId: "g", topic: "t", partition: 0, position: 7n }),
+    "reconfigure"
+  ],
+  [
+    new KafkaError.UndecodableRecord({
+      topic: "t",
+      partition: 0,
+      offset: 7n,
+      part: "value",
+      problem: "is not JSON"
+    }),
+    "reconfigure"
+  ],
   [new KafkaError.TransactionTainted({ ...id, first: "it failed.", retryable: false }), "abort"],
   [new KafkaError.TransactionEnded(id), "abort"],
   [new KafkaError.NestedTransaction(id), "abort"],

@@ -70,7 +70,7 @@ const randomLog = (dice: Dice.Dice) => {
       offset = batch.lastOffset + 1n + BigInt(dice.chance(20) ? dice.next(4) : 0)
     }
   }
-  for (const producerId of [...open.keys()]) end(producerId)
+  for (const producerId of open.keys()) end(producerId)
   return { log, aborted }
 }
 

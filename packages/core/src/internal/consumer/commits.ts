@@ -1,0 +1,85 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { GroupOffsets } from "../../GroupOffsets.ts"
+import { BrokerRefused, ConsumerFenced, KafkaError, Unreachable } from "../../KafkaError.ts"
+import { toKey, type TopicPartition } from "../../TopicPartition.ts"
+import { type Exhausted, untilDeadline } from "../repeat.ts"
+import * as HandOut from "./handOut.ts"
+import * as Lane from "./lane.ts"
+import { isSilence, type Member, reasonIn } from "./member.ts"
+
+/**
+ * Commits offsets outside of a transaction. They are refused where a partition has had another owner
+ * since they were fetched.
+ */
+export const commit = (
+  member: Member,
+  handOut: HandOut.HandOut,
+  { groupId, membership, offsets }: GroupOffsets
+): Effect.Effect<void, KafkaError> =>
+  Effect.suspend(() => {
+    const lanes = offsets.flatMap((at) => member.lanes.get(toKey(at)) ?? [])
+    const first = lanes[0]
+    if (first === undefined) {
+      return offsets.length === 0 ? Effect.void : Effect.fail(fenced(groupId))
+    }
+    if (lanes.length < offsets.length || !lanes.every((lane) => Lane.covers(lane, membership))) {
+      return Effect.fail(fenced(groupId))
+    }
+    const positions = offsets.map(({ lastProcessed, partition, topic }) => ({
+      topic,
+      partition,
+      offset: lastProcessed + 1n
+    }))
+    return untilDeadline({
+      request: "OffsetCommit",
+      limit: Duration.times(member.settings.requestTimeout, 3),
+      attempt: Effect.suspend(() => first.session.commit(first.membership, positions)),
+      onUnanswered: () => {}
+    }).pipe(
+      Effect.mapError((error) =>
+        error._tag === "Exhausted" ? exhausted(error) : new KafkaError({
+          operation: "commitOffsets",
+          reason: reasonIn(member, error)
+        })
+      ),
+      Effect.andThen(settled(handOut, { groupId, membership, offsets }))
+    )
+  })
+
+const fenced = (groupId: string): KafkaError =>
+  new KafkaError({
+    operation: "commitOffsets",
+    reason: new ConsumerFenced({ groupId, code: 22, name: "ILLEGAL_GENERATION" })
+  })
+
+const exhausted = ({ afterMillis, last, lastText }: Exhausted): KafkaError =>
+  new KafkaError({
+    operation: "commitOffsets",
+    reason: last === null || isSilence(last)
+      ? new Unreachable({ sinceMillis: afterMillis, last: lastText })
+      : new BrokerRefused({ request: "OffsetCommit", code: -1, name: lastText })
+  })
+
+/**
+ * Notes that offsets were committed.
+ */
+export const settled = (
+  handOut: HandOut.HandOut,
+  { membership, offsets }: GroupOffsets
+): Effect.Effect<void> =>
+  Effect.forEach(offsets, (at) => {
+    const hand = handOut.hands.get(toKey(at))
+    return hand === undefined || !Lane.covers(hand.lane, membership)
+      ? Effect.void
+      : HandOut.settled(hand, at.lastProcessed + 1n)
+  }, { discard: true })
+
+/**
+ * What the program has of partitions, as far as they are owned.
+ */
+export const handsOf = (
+  { hands }: HandOut.HandOut,
+  partitions: ReadonlyArray<TopicPartition>
+): ReadonlyArray<HandOut.Hand> =>
+  partitions.flatMap((topicPartition) => hands.get(toKey(topicPartition)) ?? [])
