@@ -48,7 +48,8 @@ import * as Ports from "./internal/ports.ts"
  *
  * - *Shape*: `version` of Apache Kafka (4.4.0). `features` are levels set when the data is
  *   formatted, such as `{ "transaction.version": 1 }`. `listeners` is what clients speak:
- *   `plaintext`, `sasl` (PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512, with `users`), or `tls`.
+ *   `plaintext`, `sasl` (PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512, with `users`), `tls`, `sasl-tls`
+ *   for both, or `mutual-tls`, where a client has to show a certificate.
  *   `users` maps names to passwords; `admin` is exempt from every access rule. `authorizer` turns
  *   access rules on: then nobody but `admin` may do anything that no rule allows; without `sasl`
  *   every client is `User:ANONYMOUS`. `properties` are added to the broker's own and win.
@@ -66,7 +67,7 @@ export interface Options {
   readonly nodes?: number | undefined
   readonly version?: string | undefined
   readonly features?: Readonly<Record<string, number>> | undefined
-  readonly listeners?: "plaintext" | "sasl" | "tls" | undefined
+  readonly listeners?: BrokerSettings.Listeners | undefined
   readonly users?: Readonly<Record<string, string>> | undefined
   readonly authorizer?: boolean | undefined
   readonly autoCreateTopics?: boolean | undefined
@@ -116,7 +117,8 @@ type Failed = EmbeddedKafkaError.EmbeddedKafkaError
  * **Details**
  *
  * - *Shape*: `bootstrapServers` and `proxied` are for clients. `ca` is the certificate to trust
- *   as PEM, `null` without `tls`. `classPath` holds Kafka's own jars, for Java programs such as
+ *   as PEM, `null` without TLS. `clientCertificate` is what `mutual-tls` asks of a client, as PEM;
+ *   its principal is `User:CN=client`. `classPath` holds Kafka's own jars, for Java programs such as
  *   `CommittedRecords`. `nodes` are one by one what `start`, `stop` (in order), `kill` (as a crash
  *   does), `freeze` and `thaw` are to all at once; `restart` is `stop` and `start`; ports and data
  *   stay. `awaitInSync` waits until all nodes run and all replicas are in sync; `rollingRestart`
@@ -144,6 +146,7 @@ export class EmbeddedKafka extends Context.Service<EmbeddedKafka, {
   readonly proxied: ReadonlyArray<ProxiedListener>
   readonly users: Readonly<Record<string, string>>
   readonly ca: string | null
+  readonly clientCertificate: { readonly cert: string; readonly key: string } | null
   readonly classPath: string
   readonly createTopic: (name: string, options?: TopicOptions) => Effect.Effect<void, Failed>
   readonly addAccessRule: (rule: AccessRule) => Effect.Effect<void, Failed>
@@ -217,10 +220,12 @@ const start = Effect.fn("EmbeddedKafka.make")(function*(options: Options) {
   const version = options.version ?? defaultVersion
   const machine = yield* Machine.prepare(version)
   const { directory, java, jars, secret } = machine
-  const keyStores = options.listeners === "tls"
+  const keyStores = BrokerSettings.hasTls(options.listeners)
     ? yield* Certificates.make(java, directory, secret)
     : null
-  const users = options.listeners === "sasl" ? { ...defaultUsers, ...options.users } : {}
+  const users = BrokerSettings.hasUsers(options.listeners)
+    ? { ...defaultUsers, ...options.users }
+    : {}
   const launch = Effect.gen(function*() {
     const ports = yield* choosePorts(options)
     const shared = {
@@ -260,6 +265,7 @@ const start = Effect.fn("EmbeddedKafka.make")(function*(options: Options) {
     version,
     users,
     ca: keyStores?.ca ?? null,
+    clientCertificate: options.listeners === "mutual-tls" ? keyStores?.client ?? null : null,
     classPath: jars.classPath
   })
 })
@@ -301,7 +307,7 @@ const member = Effect.fnUntraced(function*(
 
 const serviceOf = (
   members: ReadonlyArray<Member>,
-  known: Pick<EmbeddedKafka["Service"], "version" | "users" | "ca" | "classPath">
+  known: Pick<EmbeddedKafka["Service"], "version" | "users" | "ca" | "clientCertificate" | "classPath">
 ): EmbeddedKafka["Service"] => {
   const nodes = members.map(({ node }) => node)
   const rounds = Array.from({ length: nodes[0]?.proxied.length ?? 0 }, (_, round) => round)
@@ -363,8 +369,8 @@ const validate = Effect.fnUntraced(function*(options: Options) {
   if (user !== undefined) {
     return yield* bad("users", `${JSON.stringify(user)} is no user name; use letters and digits`)
   }
-  if (options.users !== undefined && options.listeners !== "sasl") {
-    return yield* bad("users", `only listeners: "sasl" knows users`)
+  if (options.users !== undefined && !BrokerSettings.hasUsers(options.listeners)) {
+    return yield* bad("users", `only listeners: "sasl" and "sasl-tls" know users`)
   }
 })
 

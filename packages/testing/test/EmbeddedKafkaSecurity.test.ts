@@ -128,3 +128,67 @@ layer(EmbeddedKafka.layer({ listeners: "tls" }), { timeout: "3 minutes" })(
       }))
   }
 )
+
+/** What Kafka's own client reads of a new topic over TLS, or the text of its failure. */
+const readOverTls = (topic: string, properties: Readonly<Record<string, string>>) =>
+  Effect.flatMap(EmbeddedKafka.EmbeddedKafka, (kafka) =>
+    CommittedRecords.read({
+      ...kafka,
+      topic,
+      limit: "20 seconds",
+      properties: {
+        "security.protocol": "SSL",
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.certificates": kafka.ca ?? "",
+        ...properties
+      }
+    })).pipe(
+      Effect.map((records) => `${records.length} records`),
+      Effect.catch(({ message }) => Effect.succeed(message))
+    )
+
+layer(EmbeddedKafka.layer({ listeners: "mutual-tls", authorizer: true }), {
+  timeout: "3 minutes"
+})("a broker with TLS that asks for a certificate", (it) => {
+  it.effect("who shows the one that it signed is User:CN=client, who shows none is refused", () =>
+    Effect.gen(function*() {
+      const kafka = yield* EmbeddedKafka.EmbeddedKafka
+      const { clientCertificate } = kafka
+      assert(clientCertificate !== null)
+      yield* kafka.createTopic("mutual")
+      const properties = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.certificate.chain": clientCertificate.cert,
+        "ssl.keystore.key": clientCertificate.key
+      }
+      assert.include(yield* readOverTls("mutual", {}), "SslAuthenticationException")
+      assert.include(yield* readOverTls("mutual", properties), "TopicAuthorizationException")
+      yield* kafka.addAccessRule({
+        principal: "User:CN=client",
+        operation: "Read",
+        resourceType: "topic",
+        resource: "mutual"
+      })
+      assert.strictEqual(yield* readOverTls("mutual", properties), "0 records")
+    }))
+})
+
+layer(EmbeddedKafka.layer({ listeners: "sasl-tls" }), { timeout: "3 minutes" })(
+  "a broker with users over TLS",
+  (it) => {
+    it.effect("a user is taken with the right password alone", () =>
+      Effect.gen(function*() {
+        const kafka = yield* EmbeddedKafka.EmbeddedKafka
+        assert.isNull(kafka.clientCertificate)
+        yield* kafka.createTopic("users")
+        const as = (password: string) => ({
+          "security.protocol": "SASL_SSL",
+          "sasl.mechanism": "SCRAM-SHA-256",
+          "sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required " +
+            `username="app" password="${password}";`
+        })
+        assert.strictEqual(yield* readOverTls("users", as("app-secret")), "0 records")
+        assert.include(yield* readOverTls("users", as("wrong")), "SaslAuthenticationException")
+      }))
+  }
+)

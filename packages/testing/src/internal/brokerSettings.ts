@@ -2,6 +2,15 @@
  * What a node is told: pure, from the options and the chosen ports.
  */
 
+/** What clients speak. */
+export type Listeners = "plaintext" | "sasl" | "tls" | "sasl-tls" | "mutual-tls"
+
+export const hasUsers = (listeners: Listeners | undefined): boolean =>
+  listeners === "sasl" || listeners === "sasl-tls"
+
+export const hasTls = (listeners: Listeners | undefined): boolean =>
+  listeners === "tls" || listeners === "sasl-tls" || listeners === "mutual-tls"
+
 /** Certificates in the form that Java reads. */
 export interface KeyStores {
   readonly keyStore: string
@@ -18,7 +27,7 @@ export interface Node {
   readonly ownerDirectory: string
   readonly clusterId: string
   readonly ports: Ports
-  readonly listeners: "plaintext" | "sasl" | "tls"
+  readonly listeners: Listeners
   readonly keyStores: KeyStores | null
   readonly users: Readonly<Record<string, string>>
   readonly authorizer: boolean
@@ -126,7 +135,13 @@ const failover = {
   "request.timeout.ms": "2000"
 }
 
-const protocols = { plaintext: "PLAINTEXT", sasl: "SASL_PLAINTEXT", tls: "SSL" } as const
+const protocols: Readonly<Record<Listeners, string>> = {
+  plaintext: "PLAINTEXT",
+  sasl: "SASL_PLAINTEXT",
+  tls: "SSL",
+  "sasl-tls": "SASL_SSL",
+  "mutual-tls": "SSL"
+}
 
 const listeners = (node: Node): Record<string, string> => {
   const own = node.authorizer ? "SASL_PLAINTEXT" : "PLAINTEXT"
@@ -163,12 +178,14 @@ const security = (node: Node): Record<string, string> => ({
       ...plainListener("controller", { [internalUser]: node.secret }, node.secret)
     }
     : {}),
-  ...(node.listeners === "sasl"
+  ...(hasUsers(node.listeners)
     ? Object.assign({}, ...clientListeners(node).map((name) => saslListener(name, node.users)))
     : {}),
   ...(node.keyStores === null
     ? {}
     : {
+      // Only listeners for clients have TLS.
+      "ssl.client.auth": node.listeners === "mutual-tls" ? "required" : "none",
       "ssl.keystore.type": "PKCS12",
       "ssl.keystore.location": node.keyStores.keyStore,
       "ssl.keystore.password": node.keyStores.password,
@@ -221,7 +238,7 @@ const plainLogin = (
 const quoted = (value: string): string => `"${value.replace(/["\\]/g, "\\$&")}"`
 
 const scramArguments = (node: Node): ReadonlyArray<string> =>
-  node.listeners !== "sasl" ?
+  !hasUsers(node.listeners) ?
     [] :
     Object.entries(node.users).flatMap(([name, password]) =>
       ["SCRAM-SHA-256", "SCRAM-SHA-512"].flatMap((mechanism) => [

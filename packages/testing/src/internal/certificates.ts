@@ -1,11 +1,13 @@
 /**
- * A certificate authority and a broker's certificate, made by the JDK's `keytool`.
+ * A certificate authority, and the certificates that it signs for a broker and for a client, made
+ * by the JDK's `keytool`.
  */
 import * as Effect from "effect/Effect"
-import { readFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import * as EmbeddedKafkaError from "../EmbeddedKafkaError.ts"
 import type { KeyStores } from "./brokerSettings.ts"
+import * as CertificateRequest from "./certificateRequest.ts"
 import * as ChildProcess from "./childProcess.ts"
 import * as Files from "./files.ts"
 import type { Java } from "./java.ts"
@@ -15,9 +17,14 @@ const days = "30"
 export interface Certificates extends KeyStores {
   /** The authority's certificate as PEM: what a client has to trust. */
   readonly ca: string
+  /** The client's own, as PEM. */
+  readonly client: { readonly cert: string; readonly key: string }
 }
 
-/** Valid for 127.0.0.1 and localhost. The authority's key stays in the broker's directory. */
+/**
+ * The broker's is valid for 127.0.0.1 and localhost; the client's subject is `CN=client`. The
+ * authority's key stays in the broker's directory.
+ */
 export const make = Effect.fnUntraced(
   function*(java: Java, directory: string, password: string) {
     const path = (name: string) => join(directory, name)
@@ -44,22 +51,31 @@ export const make = Effect.fnUntraced(
       keytool("-exportcert", "-rfc", "-alias", "ca", "-keystore", "ca.p12", "-file", "ca.pem"),
       keytool("-certreq", "-alias", "broker", "-keystore", "broker.p12", "-file", "broker.csr")
     ], { concurrency: 2 })
-    yield* keytool(
-      "-gencert",
-      "-rfc",
-      "-alias",
-      "ca",
-      "-keystore",
-      "ca.p12",
-      "-validity",
-      days,
-      "-infile",
-      "broker.csr",
-      "-outfile",
-      "broker.pem",
-      "-ext",
-      "san=ip:127.0.0.1,dns:localhost"
+    const request = CertificateRequest.make("client")
+    yield* Files.attempt(
+      "writing a certificate request",
+      () => writeFile(path("client.csr"), request.request)
     )
+    const signed = (name: string, ...more: ReadonlyArray<string>) =>
+      keytool(
+        "-gencert",
+        "-rfc",
+        "-alias",
+        "ca",
+        "-keystore",
+        "ca.p12",
+        "-validity",
+        days,
+        "-infile",
+        `${name}.csr`,
+        "-outfile",
+        `${name}.pem`,
+        ...more
+      )
+    yield* Effect.all([
+      signed("broker", "-ext", "san=ip:127.0.0.1,dns:localhost"),
+      signed("client")
+    ], { concurrency: 2 })
     const trust = ["-importcert", "-noprompt", "-alias", "ca", "-file", "ca.pem", "-keystore"]
     // The broker's store needs the authority before the answer that the authority signed.
     yield* Effect.all([
@@ -77,12 +93,11 @@ export const make = Effect.fnUntraced(
         )
       ))
     ], { concurrency: 2 })
-    const ca = yield* Files.attempt(
-      "reading the certificate",
-      () => readFile(path("ca.pem"), "utf8")
-    )
+    const pem = (name: string) =>
+      Files.attempt("reading a certificate", () => readFile(path(`${name}.pem`), "utf8"))
     return {
-      ca,
+      ca: yield* pem("ca"),
+      client: { cert: yield* pem("client"), key: request.key },
       keyStore: path("broker.p12"),
       trustStore: path("trust.p12"),
       password
