@@ -32,13 +32,18 @@ export const table = <Name extends string>(
 }
 
 /** Adds a row of zeros, and gives its number. */
-export const addRow = <Name extends string>(rows: Table<Name>): number => {
-  if (rows.length === rows.capacity) grow(rows)
-  return rows.length++
+export const addRow = <Name extends string>(rows: Table<Name>): number => addRows(rows, 1)
+
+/** Adds rows of zeros, and gives the number of the first. */
+export const addRows = <Name extends string>(rows: Table<Name>, count: number): number => {
+  const first = rows.length
+  if (first + count > rows.capacity) grow(rows, first + count)
+  rows.length = first + count
+  return first
 }
 
-const grow = <Name extends string>(rows: Table<Name>): void => {
-  const capacity = Math.ceil(rows.capacity * 1.6)
+const grow = <Name extends string>(rows: Table<Name>, needed: number): void => {
+  const capacity = Math.max(needed, Math.ceil(rows.capacity * 1.6))
   const columns = rows as Record<Name, TypedArray>
   for (const name of rows.names) {
     const old = columns[name]

@@ -1,0 +1,104 @@
+/** The wire log, by transactional id, in the time of the histories. */
+import type { Entry } from "@kafka-once/testing/FaultProxyWireLog"
+import type { EventOf } from "../History.ts"
+import { type HistoryIndex, keyOf, type TransactionHistory } from "../HistoryIndex.ts"
+
+/** What two clocks of one machine may differ by: the wall clock is read to the millisecond. */
+export const slackMillis = 5
+
+export interface Wire {
+  readonly entries: ReadonlyArray<Entry>
+  /** The requests of a transactional id, in order. */
+  readonly of: (transactionalId: string) => ReadonlyArray<Entry>
+  /** A moment of a process's history, in milliseconds since 1970. */
+  readonly wallMillis: (process: number, t: number) => number
+  /** The requests of a transaction's own session from its begin until the next one's. */
+  readonly requestsOf: (transaction: TransactionHistory) => ReadonlyArray<Entry>
+  /** Those of them that ask for its commit. */
+  readonly commitsOf: (transaction: TransactionHistory) => ReadonlyArray<Entry>
+}
+
+const none: ReadonlyArray<Entry> = []
+
+export const makeWire = (history: HistoryIndex, entries: ReadonlyArray<Entry>): Wire => {
+  const byId = new Map<string, Array<Entry>>()
+  for (const entry of entries) {
+    if (entry.transactionalId === null) continue
+    const known = byId.get(entry.transactionalId)
+    if (known === undefined) byId.set(entry.transactionalId, [entry])
+    else known.push(entry)
+  }
+  const nextBegins = nextBeginsOf(history)
+  const wallMillis = (process: number, t: number): number => {
+    const open = history.opens.get(process)
+    return open === undefined ? Number.NaN : open.wallMillis + (t - open.t) / 1e6
+  }
+  const isOfSession = sessionsOf(history)
+  const of = (id: string): ReadonlyArray<Entry> => byId.get(id) ?? none
+  const requestsOf = (transaction: TransactionHistory): ReadonlyArray<Entry> => {
+    const session = history.sessions.get(keyOf(transaction.process, transaction.session))
+    const own = of(transaction.id)
+    const from = wallMillis(transaction.process, transaction.beganAt) - slackMillis
+    const to = wallMillis(transaction.process, nextBegins[transaction.row]!) - slackMillis
+    const found: Array<Entry> = []
+    for (let at = firstFrom(own, from); at < own.length; at++) {
+      const entry = own[at]!
+      if (entry.timeMillis >= to) break
+      if (isOfSession(entry, session)) found.push(entry)
+    }
+    return found
+  }
+  return {
+    entries,
+    of,
+    wallMillis,
+    requestsOf,
+    commitsOf: (transaction) =>
+      requestsOf(transaction).filter(({ api, commit }) => api === "EndTxn" && commit === true)
+  }
+}
+
+/**
+ * Tells the requests of a session by its producer id and epoch; those of later epochs, too, as long
+ * as no other session has them, for EndTxn of version 5 hands out a new epoch each time.
+ */
+const sessionsOf = ({ sessions }: HistoryIndex) => {
+  const epochs = new Map<number, Array<number>>()
+  for (const { epoch, producerId } of sessions.values()) {
+    epochs.set(producerId, [...epochs.get(producerId) ?? [], epoch])
+  }
+  return (entry: Entry, session: EventOf<"init.ok"> | undefined): boolean => {
+    const { producerEpoch, producerId } = entry
+    if (producerId === null || producerEpoch === null) return false
+    // A client that does not tell its producer id: its transactional id and the time must do.
+    if (session === undefined || session.producerId < 0) return producerId >= 0n
+    if (Number(producerId) !== session.producerId || producerEpoch < session.epoch) return false
+    return !epochs.get(session.producerId)!.some((epoch) =>
+      epoch > session.epoch && epoch <= producerEpoch
+    )
+  }
+}
+
+const firstFrom = (entries: ReadonlyArray<Entry>, from: number): number => {
+  let low = 0
+  let high = entries.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (entries[middle]!.timeMillis < from) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Per transaction: when its session begins the next one; `Infinity` for the last. */
+const nextBeginsOf = ({ transactions }: HistoryIndex): Float64Array => {
+  const begins = new Float64Array(transactions.length).fill(Number.POSITIVE_INFINITY)
+  const last = new Map<number, number>()
+  for (const { beganAt, process, row, session } of transactions) {
+    const key = keyOf(process, session)
+    const before = last.get(key)
+    if (before !== undefined) begins[before] = beganAt
+    last.set(key, row)
+  }
+  return begins
+}
