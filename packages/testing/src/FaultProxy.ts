@@ -84,6 +84,8 @@ export interface InjectedRule {
   readonly fired: Effect.Effect<FaultProxyWireLog.Entry>
   /** How often it has acted. */
   readonly hits: Effect.Effect<number>
+  /** How many frames fitted it, apart from its `nth` and `probability`. */
+  readonly matched: Effect.Effect<number>
 }
 
 /**
@@ -273,7 +275,8 @@ const injectChecked = (
   ).pipe(Effect.map((active) => ({
     name: active.name,
     fired: Deferred.await(active.fired),
-    hits: Effect.sync(() => active.hits)
+    hits: Effect.sync(() => active.hits),
+    matched: Effect.sync(() => active.matched)
   })))
 
 const requireFired = (

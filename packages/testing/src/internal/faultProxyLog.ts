@@ -148,7 +148,8 @@ const close = (stream: WriteStream | undefined): Effect.Effect<void> =>
     stream.end()
   }).pipe(Effect.timeoutOption("5 seconds"), Effect.asVoid)
 
-const bigintToText = (_: string, value: unknown): unknown =>
+/** For JSON, which knows no bigint. */
+export const bigintToText = (_: string, value: unknown): unknown =>
   typeof value === "bigint" ? value.toString() : value
 
 const write = (stream: WriteStream | undefined, entry: OpenEntry, phase: Phase): void => {
