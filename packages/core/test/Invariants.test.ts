@@ -143,6 +143,23 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
       assert.deepStrictEqual([at("g", 0), at("g", 1), at("other", 0)], [10n, 2n, 3n])
     }))
 
+  it.effect("I4: offsets alone that are refused for a moment are in one begun transaction", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      // CONCURRENT_TRANSACTIONS: the markers of the last transaction are being written.
+      double.script("sendOffsets", Fault.Answer({ code: 51 }))
+      const { exit } = yield* Rig.timed(
+        form(producer, (transaction) => transaction.sendOffsets(offsets("g", 5n)))
+      )
+      assert(Exit.isSuccess(exit))
+      assert.deepStrictEqual(double.operations().slice(-4), [
+        "begin",
+        "sendOffsets",
+        "sendOffsets",
+        "commit"
+      ])
+    }))
+
   it.effect("I4: a driver that cannot fence by group gets no offsets", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make({ capabilities: { groupFencing: false } })

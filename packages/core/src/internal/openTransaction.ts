@@ -160,12 +160,15 @@ export const note = (transaction: OpenTransaction, event: Event): void => {
  * calls it, so that no request can come before its answer.
  */
 export const tellSession = (transaction: OpenTransaction): Effect.Effect<void, DriverError> =>
-  transaction.told ?
-    Effect.void :
-    Effect.tap(transaction.live.session.begin, () =>
-      Effect.sync(() => {
-        transaction.told = true
-      }))
+  // A request that is repeated asks again each time.
+  Effect.suspend(() =>
+    transaction.told ?
+      Effect.void :
+      Effect.tap(transaction.live.session.begin, () =>
+        Effect.sync(() => {
+          transaction.told = true
+        }))
+  )
 
 /**
  * Adds a consumer group's offsets; they are sent once, when the transaction commits.
