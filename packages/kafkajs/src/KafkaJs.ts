@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as GroupProtocol from "@kafka-once/core/GroupProtocol"
 import { type Capabilities, KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import type { Recovery } from "@kafka-once/core/KafkaError"
 import * as Config from "effect/Config"
@@ -14,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as RequestsOfConsumer from "./internal/groupProtocol.ts"
 import * as Logging from "./internal/logging.ts"
 import * as PinnedFiles from "./internal/pinnedFiles.ts"
 import * as Reader from "./internal/reader.ts"
@@ -133,7 +135,8 @@ export class KafkaJsError extends Schema.TaggedError<KafkaJsError>()("KafkaJsErr
 }
 
 /**
- * What kafkajs can do: none of what came to Kafka's transactions after 2018.
+ * What this driver can do: of transactions none of what came after 2018, of consuming what its own
+ * session over kafkajs' requests gives.
  *
  * @category models
  * @since 0.1.0
@@ -144,10 +147,10 @@ export const capabilities: Capabilities = {
   epochBump: false,
   transactionVersion: 1,
   commitRetry: false,
-  correctReadCommitted: false,
-  revocationHold: false,
+  correctReadCommitted: true,
+  revocationHold: true,
   staticMembership: false,
-  lastStableOffset: false
+  lastStableOffset: true
 }
 
 /**
@@ -204,7 +207,11 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.suspend(() => Session.open(settings, logging, turn++, session)),
     endMarker: reader.endMarker,
     committedOffsets: reader.committedOffsets,
-    openConsumer: null
+    openConsumer: (consumer) =>
+      Effect.flatMap(
+        RequestsOfConsumer.make(settings, logging, consumer.requestTimeoutMillis),
+        (requests) => GroupProtocol.openSession(requests, consumer)
+      )
   })
 })
 

@@ -7,6 +7,63 @@
 export interface Broker {
   readonly fetch: (request: FetchRequest) => Promise<unknown>
   readonly offsetFetch: (request: OffsetFetchRequest) => Promise<OffsetFetchResponse>
+  readonly listOffsets: (request: ListOffsetsRequest) => Promise<ListOffsetsResponse>
+  readonly joinGroup: (request: JoinGroupRequest) => Promise<JoinGroupResponse>
+  readonly syncGroup: (request: SyncGroupRequest) => Promise<{ readonly memberAssignment: Buffer }>
+  readonly heartbeat: (request: Member & { readonly groupGenerationId: number }) => Promise<unknown>
+  readonly leaveGroup: (request: Member) => Promise<unknown>
+  readonly offsetCommit: (request: OffsetCommitRequest) => Promise<unknown>
+}
+
+export interface Member {
+  readonly groupId: string
+  readonly memberId: string
+}
+
+export interface JoinGroupRequest extends Member {
+  readonly sessionTimeout: number
+  readonly rebalanceTimeout: number
+  readonly groupProtocols: ReadonlyArray<{ readonly name: string; readonly metadata: Buffer }>
+}
+
+export interface JoinGroupResponse {
+  readonly generationId: number
+  readonly leaderId: string
+  readonly memberId: string
+  readonly members: ReadonlyArray<{ readonly memberId: string; readonly memberMetadata: Buffer }>
+}
+
+export interface SyncGroupRequest extends Member {
+  readonly generationId: number
+  readonly groupAssignment: ReadonlyArray<
+    { readonly memberId: string; readonly memberAssignment: Buffer }
+  >
+}
+
+export interface OffsetCommitRequest extends Member {
+  readonly groupGenerationId: number
+  readonly topics: ReadonlyArray<{
+    readonly topic: string
+    readonly partitions: ReadonlyArray<{ readonly partition: number; readonly offset: string }>
+  }>
+}
+
+export interface ListOffsetsRequest {
+  readonly replicaId: number
+  readonly isolationLevel: number
+  readonly topics: ReadonlyArray<{
+    readonly topic: string
+    readonly partitions: ReadonlyArray<
+      { readonly partition: number; readonly timestamp: string }
+    >
+  }>
+}
+
+export interface ListOffsetsResponse {
+  readonly responses: ReadonlyArray<{
+    readonly topic: string
+    readonly partitions: ReadonlyArray<{ readonly partition: number; readonly offset: string }>
+  }>
 }
 
 export interface FetchRequest {

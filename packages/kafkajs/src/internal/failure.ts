@@ -9,7 +9,7 @@ import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver
 import * as Answer from "./answer.ts"
 import type { Call, Exchange } from "./socketGate.ts"
 
-/** Requests that do something in a transaction; every other one only finds the way. */
+/** Requests that do what a call is for; every other one only finds the way. */
 const acts = new Set<Request>([
   "InitProducerId",
   "AddPartitionsToTxn",
@@ -18,7 +18,13 @@ const acts = new Set<Request>([
   "TxnOffsetCommit",
   "EndTxn",
   "Fetch",
-  "OffsetFetch"
+  "ListOffsets",
+  "OffsetFetch",
+  "JoinGroup",
+  "SyncGroup",
+  "Heartbeat",
+  "OffsetCommit",
+  "LeaveGroup"
 ])
 
 export const classify = (

@@ -139,6 +139,30 @@ const files: ReadonlyArray<readonly [path: string, sha256: string]> = [
     "src/protocol/requests/txnOffsetCommit/v0/request.js",
     "3e0f908373e44fad5e137aa5b4887c687b0aa8126f5c513ddf7ea26007ab82ee"
   ],
+  [
+    "src/protocol/requests/heartbeat/index.js",
+    "89e6da6d6f7a646286a77385395ac5904bf04acca772ecd40c0985c185dcdabc"
+  ],
+  [
+    "src/protocol/requests/joinGroup/index.js",
+    "4cb4c7839dba08fd9b7cb141df694debef2c170034763a69054a953f08ccfe7d"
+  ],
+  [
+    "src/protocol/requests/leaveGroup/index.js",
+    "4776435b9707619e98e1695ad9abb0efa7ce5ffa7860a5cadab393ba910ce52d"
+  ],
+  [
+    "src/protocol/requests/listOffsets/index.js",
+    "0bdf5e38536fb1edbe50c1ee393f07722bf8457ef1c456b1f76f1c31208f4bcf"
+  ],
+  [
+    "src/protocol/requests/offsetCommit/index.js",
+    "25a68fee73244c7d6eb97f8baaa82d79fdf189f87cd9d727f9fd4497521e0bac"
+  ],
+  [
+    "src/protocol/requests/syncGroup/index.js",
+    "af1092fccc5aee641a42a62024514c1cfe6f9c4c704b77552952170ec17938e4"
+  ],
   ["src/retry/index.js", "6b10590bb8c285ee93ea323990052aac888edfe81deabd3dff89ec13ca8c6acf"]
 ]
 
