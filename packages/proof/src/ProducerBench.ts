@@ -82,7 +82,7 @@ export const make = (driverAt: DriverAt) =>
       topic,
       transactionalId,
       proxy,
-      driver: driverAt([`${proxy.host}:${proxy.port}`]),
+      driver: driverAt(proxy.addresses),
       options: { transactionalId, ...timeouts },
       visible: LogReader.visibleValues(kafka, topic),
       assertNothingOpen: Effect.map(

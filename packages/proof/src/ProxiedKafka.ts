@@ -1,5 +1,5 @@
 /**
- * A broker with two listeners: one direct, and one that leads through a fault proxy.
+ * A broker, or a cluster, with two listeners: one direct, and one that leads through a fault proxy.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 /**
- * The proxy in front of the broker's second listener. A client that bootstraps at it stays on it.
+ * The proxy in front of every node's second listener. A client that bootstraps at it stays on it.
  *
  * @category services
  * @since 0.1.0
@@ -24,28 +24,31 @@ export class Proxy extends Context.Service<Proxy, FaultProxy.FaultProxy>()(
 const keepForEver = { "log.retention.ms": "-1" }
 
 /**
- * Starts the broker and its proxy. The broker deletes no record for its age.
+ * Starts the nodes and their proxy. They delete no record for its age.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (
   options: EmbeddedKafka.Options = {},
-  proxyOptions: Omit<FaultProxy.Options, "target"> = {}
+  proxyOptions: Omit<FaultProxy.Options, "target" | "nodes"> = {}
 ) =>
   Layer.unwrap(Effect.gen(function*() {
-    const proxy = yield* FaultProxy.make(proxyOptions)
+    const nodes = options.nodes ?? 1
+    const proxy = yield* FaultProxy.make({ ...proxyOptions, nodes })
+    const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1))
     const connected = Effect.gen(function*() {
       const { proxied } = yield* EmbeddedKafka.EmbeddedKafka
-      const port = Number(proxied[0]?.upstream.split(":")[1])
-      yield* proxy.connectTo({ host: "127.0.0.1", port })
+      for (const [position, { upstream }] of proxied.entries()) {
+        yield* proxy.connectTo({ host: "127.0.0.1", port: portOf(upstream) }, position)
+      }
       return proxy
     })
     return Layer.effect(Proxy, connected).pipe(
       Layer.provideMerge(EmbeddedKafka.layer({
         ...options,
         properties: { ...keepForEver, ...options.properties },
-        proxiedPorts: [proxy.port]
+        proxiedPorts: proxy.addresses.map(portOf)
       }))
     )
   }))

@@ -119,23 +119,27 @@ public final class BrokerLauncher {
   }
 
   private static void run(JsonNode settings) throws Exception {
-    if (settings.has("server")) {
-      startNode(settings);
-    }
+    boolean isNew = settings.has("server") && startNode(settings);
     Properties properties = properties(settings.get("admin"));
     try (Admin admin = Admin.create(properties)) {
+      if (isNew) {
+        awaitNodes(admin, settings);
+      }
       awaitCoordinators(admin);
       serve(admin, settings.get("token").asText());
     }
   }
 
-  private static void startNode(JsonNode settings) throws Exception {
+  /** Answers whether the node is new. */
+  private static boolean startNode(JsonNode settings) throws Exception {
     Properties properties = properties(settings.get("server"));
     Path file = Path.of(settings.get("directory").asText(), "server.properties");
     try (var out = Files.newBufferedWriter(file)) {
       properties.store(out, null);
     }
-    if (!Files.exists(Path.of(properties.getProperty("log.dirs"), "meta.properties"))) {
+    Path formatted = Path.of(properties.getProperty("log.dirs"), "meta.properties");
+    boolean isNew = !Files.exists(formatted);
+    if (isNew) {
       List<String> format = new ArrayList<>(List.of("format", "--config", file.toString()));
       settings.get("format").forEach(argument -> format.add(argument.asText()));
       int code = StorageTool.execute(format.toArray(String[]::new), System.err);
@@ -146,6 +150,21 @@ public final class BrokerLauncher {
     KafkaRaftServer server = new KafkaRaftServer(new KafkaConfig(properties), Time.SYSTEM);
     Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown, "broker-shutdown"));
     server.startup();
+    return isNew;
+  }
+
+  /**
+   * Kafka makes its own topics when the first client asks for a coordinator. Of nodes that are not
+   * there yet no replica would be in sync, and the first node would lead them all.
+   */
+  private static void awaitNodes(Admin admin, JsonNode settings) throws Exception {
+    String voters = settings.get("server").get("controller.quorum.voters").asText();
+    int nodes = voters.split(",").length;
+    awaitUntil(
+        () -> admin.describeCluster().nodes().get(ADMIN_LIMIT_MILLIS, TimeUnit.MILLISECONDS).size()
+            == nodes,
+        ADMIN_LIMIT_MILLIS,
+        "not all of " + nodes + " nodes are there");
   }
 
   private static Properties properties(JsonNode object) {
@@ -274,10 +293,15 @@ public final class BrokerLauncher {
   }
 
   private static void awaitVisible(Check check, String what) throws Exception {
-    long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(VISIBLE_LIMIT_MILLIS);
+    awaitUntil(check, VISIBLE_LIMIT_MILLIS, what + " was accepted, but is not visible yet");
+  }
+
+  private static void awaitUntil(Check check, long limitMillis, String otherwise)
+      throws Exception {
+    long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(limitMillis);
     while (!check.holds()) {
       if (System.nanoTime() > deadline) {
-        throw new IllegalStateException(what + " was accepted, but is not visible yet");
+        throw new IllegalStateException(otherwise);
       }
       Thread.sleep(POLL_MILLIS);
     }

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy in front of one Kafka broker that knows the protocol: it loses the response of the
+ * A TCP proxy in front of Kafka brokers that knows the protocol: it loses the response of the
  * second commit, holds a request until its client has gone, or answers with an error code, when a
  * test says so.
  *
@@ -51,6 +51,8 @@ import * as Target from "./internal/faultProxyTarget.ts"
  * *Shape*
  * - `target`: the broker's listener, if it is already up; else say it later with `connectTo`.
  * - `host`, `port`: where the proxy listens: `127.0.0.1`, and a free port.
+ * - `nodes`: how many brokers it stands in front of, 1 by default: it opens a port for each, and its
+ *   rules, their counts and the wire log are over all of them. `target` and `port` are the first's.
  * - `mode`: `surgical` (the default) loses or delays exactly one frame; in `realistic` everything
  *   after it, in that direction on that connection, is lost or waits too, as TCP would have it.
  * - `rules`, `seed`: faults for as long as the proxy lives, for example those of a schedule.
@@ -65,6 +67,7 @@ export interface Options {
   readonly target?: Target.Target
   readonly host?: string
   readonly port?: number
+  readonly nodes?: number
   readonly mode?: "surgical" | "realistic"
   readonly rules?: ReadonlyArray<FaultProxyRule.FaultProxyRule>
   readonly seed?: number
@@ -111,7 +114,9 @@ export type Connections = Network.Connections
  * **Details**
  *
  * *Shape*
- * - `connectTo`: names the broker, and checks that it is one. Until then clients are reset.
+ * - `port`, `addresses`: its first port, and all of them as `host:port`, for clients.
+ * - `connectTo`: names the broker, and checks that it is one; that behind another port than the
+ *   first by its position in `addresses`. Until then clients are reset.
  * - `inject`: a rule that is in force until the scope closes. If the scope ends well and the rule
  *   never fired, its end fails with `RuleNeverFired`.
  * - `withRule`: the same around one effect.
@@ -138,9 +143,13 @@ export type Connections = Network.Connections
 export interface FaultProxy {
   readonly host: string
   readonly port: number
+  readonly addresses: ReadonlyArray<string>
   readonly log: FaultProxyWireLog.WireLog
   readonly connections: Connections
-  readonly connectTo: (target: Target.Target) => Effect.Effect<void, FaultProxyError>
+  readonly connectTo: (
+    target: Target.Target,
+    position?: number
+  ) => Effect.Effect<void, FaultProxyError>
   readonly inject: (
     rule: FaultProxyRule.FaultProxyRule
   ) => Effect.Effect<InjectedRule, FaultProxyError, Scope.Scope>
@@ -156,8 +165,8 @@ export interface FaultProxy {
 }
 
 /**
- * Opens the proxy's port, and keeps it until the scope closes. All its sockets are closed then, and
- * what is still held is dropped.
+ * Opens the proxy's ports, and keeps them until the scope closes. All its sockets are closed then,
+ * and what is still held is dropped.
  *
  * **When to use**
  *
@@ -168,7 +177,7 @@ export interface FaultProxy {
  * **Details**
  *
  * *Errors*
- * - `ListenFailed`: the port is taken.
+ * - `ListenFailed`: the port is taken, or `nodes` is not from 1 to 100.
  * - `InvalidRule`: a rule that can never fire; nothing has been opened.
  * - `TargetUnreachable`, `NotKafka`: the target is no broker.
  * - `RuleNeverFired`: when the scope ends well and one of `rules` has not fired, unless it is
@@ -182,6 +191,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<FaultProxy, FaultProxyError, Scope.Scope> {
   const initial = yield* Effect.forEach(options.rules ?? [], check)
   const host = options.host ?? "127.0.0.1"
+  const nodes = yield* checkNodes(options)
   const topicNames = new Map<string, string>()
   const rules = RuleBook.make(options.seed ?? 0, topicNames)
   const log = yield* Effect.acquireRelease(
@@ -198,7 +208,11 @@ export const make = Effect.fnUntraced(function*(
     later: timers.later
   }
   const network = Network.make(shared)
-  const port = yield* listen(network.accept, host, options.port ?? 0)
+  const port = yield* listen(network.accept(0), host, options.port ?? 0)
+  const ports = [port]
+  while (ports.length < nodes) {
+    ports.push(yield* listen(network.accept(ports.length), host, 0))
+  }
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       network.refuse()
@@ -206,9 +220,9 @@ export const make = Effect.fnUntraced(function*(
     })
   )
 
-  const connectTo = Effect.fnUntraced(function*(target: Target.Target) {
+  const connectTo = Effect.fnUntraced(function*(target: Target.Target, position = 0) {
     yield* Target.check(target)
-    network.setTarget(target)
+    network.setTarget(position, target)
   })
   const inject = (rule: FaultProxyRule.FaultProxyRule) =>
     Effect.flatMap(check(rule), (checked) => injectChecked(rules, checked))
@@ -218,6 +232,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     host,
     port,
+    addresses: ports.map((port) => `${host}:${port}`),
     log: log.wireLog,
     connections: network.connections,
     connectTo,
@@ -243,6 +258,14 @@ export const make = Effect.fnUntraced(function*(
     resetAll: Effect.sync(network.resetAll)
   }
 })
+
+const checkNodes = ({ host = "127.0.0.1", nodes = 1, port = 0 }: Options) => {
+  if (Number.isInteger(nodes) && nodes >= 1 && nodes <= 100) return Effect.succeed(nodes)
+  const problem = `it cannot stand in front of ${nodes} nodes`
+  return Effect.fail(
+    new FaultProxyError({ operation: "make", reason: new ListenFailed({ host, port, problem }) })
+  )
+}
 
 const check = Effect.fnUntraced(function*(rule: FaultProxyRule.FaultProxyRule) {
   const checked = yield* FaultProxyRule.validate(rule)

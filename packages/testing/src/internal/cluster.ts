@@ -108,7 +108,10 @@ export const roles = (members: ReadonlyArray<Member>) => {
 }
 
 /** Until each running node knows the leaders of a topic: the one that made it is not the only. */
-export const awaitTopic = (members: ReadonlyArray<Member>, topic: string) =>
+export const awaitTopic = (
+  members: ReadonlyArray<Member>,
+  topic: string
+): Effect.Effect<void, Failed> =>
   agreed(
     members,
     `awaiting the topic ${topic} on all nodes`,
@@ -119,7 +122,7 @@ export const awaitTopic = (members: ReadonlyArray<Member>, topic: string) =>
           )
           ? Effect.succeed(partitions.length)
           : Effect.fail(`node ${asked.id} knows no leader of each partition`))
-  )
+  ).pipe(Effect.asVoid)
 
 /** Until every node runs, and says that every replica of every partition is in sync. */
 export const awaitInSync = (members: ReadonlyArray<Member>): Effect.Effect<void, Failed> =>

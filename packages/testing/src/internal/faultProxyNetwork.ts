@@ -13,8 +13,9 @@ export interface Connections {
 
 export interface Network {
   readonly connections: Connections
-  readonly accept: (client: Socket) => void
-  readonly setTarget: (target: Target) => void
+  /** For one of the proxy's ports, by its position. */
+  readonly accept: (position: number) => (client: Socket) => void
+  readonly setTarget: (position: number, target: Target) => void
   readonly refuse: () => void
   readonly blackhole: (direction: "both" | Connection.Direction) => void
   readonly heal: () => void
@@ -31,7 +32,8 @@ interface State {
   readonly malformed: Array<string>
   readonly blocked: Set<Connection.Direction>
   openers: Array<() => void>
-  target: Target | undefined
+  /** Where the connections of each port lead. */
+  readonly targets: Map<number, Target>
   refusing: boolean
   opened: number
 }
@@ -48,15 +50,15 @@ export const make = (shared: Connection.Shared): Network => {
     malformed: [],
     blocked: new Set(),
     openers: [],
-    target: undefined,
+    targets: new Map(),
     refusing: false,
     opened: 0
   }
   return {
     connections: makeConnections(state),
-    accept: (client) => accept(state, client),
-    setTarget: (target) => {
-      state.target = target
+    accept: (position) => (client) => accept(state, position, client),
+    setTarget: (position, target) => {
+      state.targets.set(position, target)
     },
     refuse: () => {
       state.refusing = true
@@ -87,8 +89,9 @@ const block = ({ blocked, live, openers }: State, direction: Connection.Directio
   for (const connection of live.values()) openers.push(connection.block(direction))
 }
 
-const accept = (state: State, client: Socket): void => {
-  const { blocked, clients, live, malformed, openers, shared, target } = state
+const accept = (state: State, position: number, client: Socket): void => {
+  const { blocked, clients, live, malformed, openers, shared, targets } = state
+  const target = targets.get(position)
   if (state.refusing || target === undefined) {
     client.on("error", () => undefined)
     client.resetAndDestroy()
