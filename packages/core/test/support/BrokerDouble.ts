@@ -5,6 +5,7 @@
  * transactions of protocol version 1 need it, and does each thing at once: what is asynchronous in
  * a broker is scripted by the driver double.
  */
+import type { Isolation, StartAt } from "@kafka-once/core/ConsumerDriver"
 import type {
   Appended,
   CommittedOffset,
@@ -15,31 +16,10 @@ import type {
   ProducerIdentity
 } from "@kafka-once/core/KafkaDriver"
 import { toKey, type TopicPartition } from "@kafka-once/core/TopicPartition"
-
-type Entry =
-  | {
-    readonly _tag: "Batch"
-    readonly offset: bigint
-    readonly producerId: bigint
-    readonly epoch: number
-    readonly sequence: number
-    readonly records: ReadonlyArray<EncodedRecord>
-  }
-  | {
-    readonly _tag: "Marker"
-    readonly offset: bigint
-    readonly producerId: bigint
-    readonly epoch: number
-    readonly end: End
-  }
-
-interface Log {
-  readonly topic: string
-  readonly partition: number
-  readonly entries: Array<Entry>
-  start: bigint
-  next: bigint
-}
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as GroupDouble from "./GroupDouble.ts"
+import * as Log from "./LogDouble.ts"
 
 interface Ongoing {
   readonly partitions: Set<string>
@@ -58,6 +38,7 @@ interface Coordinated {
 
 export const codes = {
   UNKNOWN_TOPIC_OR_PARTITION: 3,
+  UNSTABLE_OFFSET_COMMIT: 88,
   OUT_OF_ORDER_SEQUENCE_NUMBER: 45,
   INVALID_PRODUCER_EPOCH: 47,
   INVALID_TXN_STATE: 48,
@@ -70,14 +51,26 @@ export type Answer<A> = { readonly value: A } | { readonly code: number }
 export type BrokerDouble = ReturnType<typeof make>
 
 interface World {
-  readonly logs: Map<string, Log>
+  readonly logs: Map<string, Log.LogDouble>
   readonly coordinated: Map<string, Coordinated>
   readonly committed: Map<string, CommittedOffset>
+  readonly groups: Map<string, GroupDouble.GroupDouble>
 }
 
 export const make = (topics: { readonly [topic: string]: number }) => {
-  const world: World = { logs: new Map(), coordinated: new Map(), committed: new Map() }
+  const world: World = {
+    logs: new Map(),
+    coordinated: new Map(),
+    committed: new Map(),
+    groups: new Map()
+  }
   let nextProducerId = 1_000n
+  let change = Deferred.makeUnsafe<void>()
+  const changed = (): void => {
+    const told = change
+    change = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(told, Effect.void)
+  }
   const createTopic = (topic: string, count: number) => {
     for (let partition = 0; partition < count; partition++) {
       const log = { topic, partition, entries: [], start: 0n, next: 0n }
@@ -102,6 +95,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       expire(world, now)
       const known = world.coordinated.get(transactionalId)
       if (known !== undefined && known.ongoing !== null) end(world, known, "abort")
+      changed()
       const producerId = known?.producerId ?? nextProducerId++
       const epoch = known === undefined ? 0 : known.epoch + 1
       const id = { timeoutMillis, producerId, epoch, ongoing: null, last: null }
@@ -129,16 +123,20 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       const log = world.logs.get(toKey(batch))
       if (log === undefined) return { code: codes.UNKNOWN_TOPIC_OR_PARTITION }
       register(id, now).partitions.add(toKey(batch))
+      changed()
       return append(log, identity, batch.records, sequence)
     },
     addOffsets: (
       transactionalId: string,
       identity: ProducerIdentity,
       offsets: OffsetCommit,
-      now: number
+      now: number,
+      isFenced: boolean
     ): Answer<void> => {
       const id = owned(transactionalId, identity, now)
       if (id === null) return { code: codes.INVALID_PRODUCER_EPOCH }
+      const refusal = world.groups.get(offsets.groupId)?.refusal(offsets.membership) ?? null
+      if (isFenced && refusal !== null) return { code: refusal }
       register(id, now).offsets.push(offsets)
       return { value: undefined }
     },
@@ -153,6 +151,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       if (id === null) return { code: codes.PRODUCER_FENCED }
       if (id.ongoing !== null) {
         end(world, id, how)
+        changed()
         return { value: undefined }
       }
       return id.last === how ? { value: undefined } : { code: codes.INVALID_TXN_STATE }
@@ -165,10 +164,73 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       )
       return marker?._tag === "Marker" ? marker.end : "none yet"
     },
+    /** Whether an open transaction may still move a group's position. */
+    isUnstable: (groupId: string, at: TopicPartition): boolean =>
+      [...world.coordinated.values()].some(({ ongoing }) =>
+        ongoing?.offsets.some((offsets) =>
+          offsets.groupId === groupId && offsets.positions.some((own) => toKey(own) === toKey(at))
+        )
+      ),
+    commitOffsets: (
+      groupId: string,
+      positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
+    ): void => {
+      for (const { offset, partition, topic } of positions) {
+        const key = `${groupId}/${toKey({ topic, partition })}`
+        world.committed.set(key, { topic, partition, offset, metadata: null })
+      }
+    },
+    /** A group, which the first member of it makes. */
+    group: (groupId: string, topics: ReadonlyArray<string> = []): GroupDouble.GroupDouble => {
+      const known = world.groups.get(groupId)
+      if (known !== undefined) return known
+      const group = GroupDouble.make(() =>
+        [...world.logs.values()].filter(({ topic }) => topics.includes(topic))
+          .map(({ partition, topic }) => ({ topic, partition }))
+      )
+      world.groups.set(groupId, group)
+      return group
+    },
+    /** Appends records outside of any transaction. */
+    produce: (at: TopicPartition, records: ReadonlyArray<EncodedRecord>): void => {
+      const log = world.logs.get(toKey(at))!
+      const { next: offset } = log
+      log.entries.push({
+        _tag: "Batch",
+        offset,
+        producerId: Log.noProducer,
+        epoch: -1,
+        sequence: -1,
+        records
+      })
+      log.next += BigInt(records.length)
+      changed()
+    },
+    locate: (at: TopicPartition, to: StartAt): bigint => {
+      const log = world.logs.get(toKey(at))!
+      return to === "earliest" ? log.start : to === "latest" ? Log.lastStableOffset(log) : to
+    },
+    read: (
+      at: TopicPartition,
+      position: bigint,
+      isolation: Isolation,
+      records: number
+    ): Log.Read | "out of range" =>
+      Log.read(world.logs.get(toKey(at))!, position, isolation, records),
+    watermarks: (at: TopicPartition) => {
+      const log = world.logs.get(toKey(at))!
+      return { highWatermark: log.next, lastStableOffset: Log.lastStableOffset(log) }
+    },
+    /** Tells readers to look again. */
+    changed,
+    nextChange: () => change,
     committedOffset: (groupId: string, at: TopicPartition): CommittedOffset =>
       world.committed.get(`${groupId}/${toKey(at)}`) ?? { ...at, offset: null, metadata: null },
     /** The broker's own abort of what is too old. */
-    expire: (now: number) => expire(world, now),
+    expire: (now: number) => {
+      expire(world, now)
+      changed()
+    },
     /** Deletes everything that a log holds, as retention does. */
     trim: () => {
       for (const log of world.logs.values()) log.start = log.next
@@ -179,7 +241,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       return id === undefined ? null : { producerId: id.producerId, epoch: id.epoch }
     },
     /** The records that a reader under read_committed sees, by partition. */
-    visible: () => [...world.logs.values()].flatMap(visibleIn),
+    visible: () => [...world.logs.values()].flatMap(Log.visible),
     /** Every record in the log, whatever became of it, by partition. */
     written: () =>
       [...world.logs.values()].flatMap((log) =>
@@ -196,7 +258,7 @@ const register = (id: Coordinated, now: number): Ongoing => {
 }
 
 const append = (
-  log: Log,
+  log: Log.LogDouble,
   { producerId, epoch }: ProducerIdentity,
   records: ReadonlyArray<EncodedRecord>,
   sequence: number
@@ -243,28 +305,4 @@ const expire = (world: World, now: number): void => {
     id.epoch += 1
     id.last = null
   }
-}
-
-/** A record with the place where it is. */
-export interface VisibleRecord extends TopicPartition {
-  readonly offset: bigint
-  readonly record: EncodedRecord
-}
-
-const visibleIn = (log: Log): ReadonlyArray<VisibleRecord> => {
-  const { topic, partition } = log
-  const visible: Array<VisibleRecord> = []
-  for (const [index, entry] of log.entries.entries()) {
-    if (entry._tag === "Marker") continue
-    const marker = log.entries.slice(index).find((later) =>
-      later._tag === "Marker" && later.producerId === entry.producerId
-    )
-    // The last stable offset: nothing behind an open transaction is shown.
-    if (marker === undefined) break
-    if (marker._tag !== "Marker" || marker.end === "abort") continue
-    entry.records.forEach((record, i) =>
-      visible.push({ topic, partition, offset: entry.offset + BigInt(i), record })
-    )
-  }
-  return visible
 }

@@ -26,6 +26,7 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as BrokerDouble from "./BrokerDouble.ts"
+import * as ConsumerDouble from "./ConsumerDouble.ts"
 
 /** The calls of the port; `close` is the end of a session's scope. */
 export type Operation =
@@ -40,6 +41,10 @@ export type Operation =
   | "abort"
   | "endMarker"
   | "committedOffsets"
+  | "openConsumer"
+  | "seek"
+  | "heartbeat"
+  | "commitOffsets"
   | "close"
 
 /**
@@ -106,6 +111,8 @@ export interface Options {
   readonly capabilities?: Partial<Capabilities>
   /** Asked for a fault where no script has one. */
   readonly chaos?: (operation: Operation) => Fault | null
+  /** How many records a consumer's fetch answers, about. */
+  readonly fetchRecords?: () => number
 }
 
 export type DriverDouble = Effect.Success<ReturnType<typeof make>>
@@ -118,6 +125,8 @@ interface State {
   readonly open: Set<number>
   readonly reached: Array<readonly [Operation, Deferred.Deferred<void>]>
   readonly chaos: (operation: Operation) => Fault | null
+  readonly fetchRecords: () => number
+  readonly consumers: Array<ConsumerDouble.Opened>
   sessions: number
   mostOpen: number
 }
@@ -134,6 +143,8 @@ export const make = (options: Options = {}) =>
       open: new Set(),
       reached: [],
       chaos: options.chaos ?? (() => null),
+      fetchRecords: options.fetchRecords ?? (() => 10),
+      consumers: [],
       sessions: 0,
       mostOpen: 0
     }
@@ -141,6 +152,8 @@ export const make = (options: Options = {}) =>
     return {
       broker,
       calls: state.calls,
+      /** The consumer sessions, in the order of their opening. */
+      consumers: state.consumers,
       scripts: state.scripts,
       driver: makeDriver(state, { ...fullCapabilities, ...options.capabilities }),
       /** The next call of an operation, or the nth from now, meets a fault. */
@@ -184,7 +197,9 @@ export const text = (bytes: Uint8Array | null): string =>
 const check = (state: State): Effect.Effect<void> =>
   Effect.suspend(() => {
     const unfired = state.scripts.filter(({ fired }) => !fired)
+    const left = state.consumers.filter(({ isOpen }) => isOpen)
     const problems = [
+      ...(left.length > 0 ? [`${left.length} consumers are still open`] : []),
       ...unfired.map(({ operation, fault }) => `${fault._tag} of ${operation} never fired`),
       ...(state.open.size > 0 ? [`${state.open.size} sessions are still open`] : [])
     ]
@@ -301,7 +316,7 @@ const makeDriver = (state: State, capabilities: Capabilities): KafkaDriver["Serv
         who: nobody,
         act: () => broker.partitionCount(topic)
       }),
-    openSession: (options) => openSession(state, options),
+    openSession: (options) => openSession(state, options, capabilities.groupFencing),
     endMarker: (at, offset, producerId) =>
       perform(state, {
         operation: "endMarker",
@@ -317,15 +332,32 @@ const makeDriver = (state: State, capabilities: Capabilities): KafkaDriver["Serv
         operation: "committedOffsets",
         request: "OffsetFetch",
         who: nobody,
-        act: () => ({ value: partitions.map((at) => broker.committedOffset(groupId, at)) })
+        act: (now) => {
+          broker.expire(now)
+          return capabilities.stableOffsets &&
+              partitions.some((at) => broker.isUnstable(groupId, at))
+            ? { code: BrokerDouble.codes.UNSTABLE_OFFSET_COMMIT }
+            : { value: partitions.map((at) => broker.committedOffset(groupId, at)) }
+        }
       }),
-    openConsumer: null
+    openConsumer: (session) =>
+      ConsumerDouble.open({
+        broker,
+        holds: capabilities.revocationHold,
+        tellsStable: capabilities.lastStableOffset,
+        fetchRecords: state.fetchRecords,
+        perform: (operation, request, act) =>
+          perform(state, { operation, request, who: nobody, act }),
+        opened: state.consumers,
+        session
+      })
   })
 }
 
 const openSession = (
   state: State,
-  options: SessionOptions
+  options: SessionOptions,
+  isFenced: boolean
 ): Effect.Effect<ProducerSession, DriverError, Scope.Scope> =>
   Effect.gen(function*() {
     const { transactionalId, transactionTimeoutMillis } = options
@@ -342,7 +374,7 @@ const openSession = (
     state.mostOpen = Math.max(state.mostOpen, state.open.size)
     const connection = { ...who, closed: false, transactionTimeoutMillis }
     yield* Scope.addFinalizer(scope, closeSession(state, connection))
-    return makeSession(state, connection)
+    return makeSession(state, connection, isFenced)
   })
 
 interface Connection {
@@ -365,7 +397,11 @@ const closeSession = (state: State, connection: Connection): Effect.Effect<void>
     }))
   })
 
-const makeSession = (state: State, connection: Connection): ProducerSession => {
+const makeSession = (
+  state: State,
+  connection: Connection,
+  isFenced: boolean
+): ProducerSession => {
   const { broker } = state
   const { transactionalId } = connection
   // A sequence moves on when its batch is acknowledged, so that what is sent again keeps it.
@@ -433,7 +469,7 @@ const makeSession = (state: State, connection: Connection): ProducerSession => {
       call(
         "sendOffsets",
         "TxnOffsetCommit",
-        (now) => broker.addOffsets(transactionalId, connection.identity!, offsets, now)
+        (now) => broker.addOffsets(transactionalId, connection.identity!, offsets, now, isFenced)
       ),
     end: (end: End) =>
       call(end, "EndTxn", (now) => broker.end(transactionalId, connection.identity!, end, now))

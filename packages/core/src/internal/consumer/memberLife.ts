@@ -84,9 +84,15 @@ export const make = <E, R>(
     yield* Effect.forEach(settings.topics, (topic) => requireTopic(member, topic), {
       discard: true
     })
-    yield* Effect.acquireRelease(
+    const loop = yield* Effect.acquireRelease(
       Effect.forkIn(orFail(SessionLoop.run(member)), scope),
       (loop) => leave(member, scope, loop, leaving)
+    )
+    // A member that cannot go on holds no partitions: others take them over.
+    yield* Deferred.await(failure).pipe(
+      Effect.exit,
+      Effect.andThen(Fiber.interrupt(loop)),
+      Effect.forkIn(scope)
     )
     yield* Effect.timeoutOrElse(Deferred.await(member.opened), {
       duration: settings.connectTimeout,
