@@ -397,9 +397,14 @@ const groups = (it: It, driver: DriverAt): void => {
 }
 
 const faults = (it: It, driver: DriverAt): void => {
-  it.effect.each(["dropRequest", "dropResponse", "resetBefore", "resetAfter"] as const)(
-    "a fetch that meets %s is repeated; nothing is lost or doubled",
-    (action) =>
+  it.effect.each([
+    { action: "dropRequest", rule: FaultProxyRule.dropRequest },
+    { action: "dropResponse", rule: FaultProxyRule.dropResponse },
+    { action: "resetBefore", rule: FaultProxyRule.resetBefore },
+    { action: "resetAfter", rule: FaultProxyRule.resetAfter }
+  ])(
+    "a fetch that meets $action is repeated; nothing is lost or doubled",
+    ({ rule }) =>
       withTopic(driver, {}, ({ options, proxy, topic }) =>
         Effect.gen(function*() {
           yield* Effect.scoped(write(topic, ["commit", "a"], ["commit", "b"], ["commit", "c"]))
@@ -407,10 +412,10 @@ const faults = (it: It, driver: DriverAt): void => {
             options({ maxPartitionFetchBytes: 1, requestTimeoutMillis: 500 })
           )
           assert.deepStrictEqual(yield* Consumer.takeValues(session, first(topic), 1), ["a"])
-          const rule = yield* proxy.inject(FaultProxyRule[action]({ api: "Fetch", nth: 1 }))
+          const injected = yield* proxy.inject(rule({ api: "Fetch", nth: 1 }))
           const values = yield* Consumer.takeValues(session, first(topic), 2)
           assert.deepStrictEqual(values, ["b", "c"])
-          yield* rule.fired
+          yield* injected.fired
         }))
   )
 

@@ -17,9 +17,11 @@ export const make = (): Signal => {
   const waiting = new Set<() => void>()
   return {
     changed: () => {
-      // Those that wait on are added again.
+      // Those that wait on are added again, and one may be served while another is being woken.
       const woken = Array.from(waiting)
-      for (const wake of woken) wake()
+      for (const wake of woken) {
+        if (waiting.has(wake)) wake()
+      }
     },
     until: (look) =>
       Effect.callback((resume) => {

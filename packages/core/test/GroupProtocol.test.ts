@@ -1,0 +1,384 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import type { ConsumerSessionOptions } from "../src/ConsumerDriver.ts"
+import { DriverError, Failure } from "../src/DriverError.ts"
+import * as GroupProtocol from "../src/GroupProtocol.ts"
+import * as Assignment from "../src/internal/group/assignment.ts"
+import * as OwnedPartitions from "../src/internal/group/ownedPartitions.ts"
+import * as Signal from "../src/internal/group/signal.ts"
+
+const options: ConsumerSessionOptions = {
+  groupId: "group",
+  groupInstanceId: null,
+  topics: ["orders"],
+  isolation: "read_committed",
+  sessionTimeoutMillis: 6_000,
+  rebalanceTimeoutMillis: 10_000,
+  heartbeatIntervalMillis: 1_000,
+  requestTimeoutMillis: 3_000,
+  maxFetchWaitMillis: 500,
+  maxFetchBytes: 1_000,
+  maxPartitionFetchBytes: 1_000,
+  maxPrefetchRecords: 10,
+  maxPrefetchBytes: 1_000
+}
+
+const membership = { generationId: 1, memberId: "a", groupInstanceId: null }
+const partition = (number: number) => ({ topic: "orders", partition: number })
+
+describe("the assignment", () => {
+  it("is what the Java client writes and reads", () => {
+    // ConsumerProtocol.serializeSubscription and serializeAssignment of kafka-clients, version 0.
+    assert.strictEqual(
+      hex(Assignment.encodeSubscription(["orders"])),
+      "0000" + "00000001" + "00066f7264657273" + "ffffffff"
+    )
+    assert.strictEqual(
+      hex(Assignment.encodeAssignment([partition(0), partition(300)])),
+      "0000" + "00000001" + "00066f7264657273" + "00000002" + "00000000" + "0000012c" + "ffffffff"
+    )
+  })
+
+  it("reads what it wrote, fields that later versions append, and no bytes at all", () => {
+    const topics = ["orders", "zahlungen-ä"]
+    const later = Uint8Array.of(...Assignment.encodeSubscription(topics), 1, 2, 3)
+    assert.deepStrictEqual(Assignment.decodeSubscription(later), topics)
+    const partitions = [partition(2), { topic: "other", partition: 0 }, partition(1)]
+    assert.deepStrictEqual(
+      Assignment.decodeAssignment(Assignment.encodeAssignment(partitions)),
+      [partition(2), partition(1), { topic: "other", partition: 0 }]
+    )
+    assert.deepStrictEqual(Assignment.decodeAssignment(new Uint8Array(0)), [])
+  })
+
+  it("fails on bytes that end too early", () => {
+    const bytes = Assignment.encodeSubscription(["orders"])
+    for (let length = 1; length < bytes.length - 4; length++) {
+      assert.throws(() => Assignment.decodeSubscription(bytes.subarray(0, length)), RangeError)
+    }
+  })
+
+  it("gives ranges, the first members one more, and every partition to exactly one", () => {
+    for (let members = 1; members <= 5; members++) {
+      for (let count = 0; count <= 12; count++) {
+        const subscribers = Array.from(
+          { length: members },
+          (_, index) => ({ memberId: `m${index}`, topics: ["orders"] })
+        ).toReversed()
+        const assigned = Assignment.assign(subscribers, new Map([["orders", count]]))
+        const shares = subscribers.toReversed().map(({ memberId }) => assigned.get(memberId) ?? [])
+        assert.deepStrictEqual(
+          shares.flat().map((one) => one.partition),
+          Array.from({ length: count }, (_, index) => index)
+        )
+        const sizes = shares.map((share) => share.length)
+        assert.isAtMost(Math.max(...sizes) - Math.min(...sizes), 1)
+        assert.deepStrictEqual(sizes, sizes.toSorted((left, right) => right - left))
+      }
+    }
+  })
+
+  it("gives a topic to its subscribers only", () => {
+    const assigned = Assignment.assign(
+      [{ memberId: "a", topics: ["orders"] }, { memberId: "b", topics: ["other"] }],
+      new Map([["orders", 2], ["other", 1]])
+    )
+    assert.deepStrictEqual(assigned.get("a"), [partition(0), partition(1)])
+    assert.deepStrictEqual(assigned.get("b"), [{ topic: "other", partition: 0 }])
+  })
+})
+
+describe("a signal", () => {
+  it.effect("wakes one taker per element, also when a taker tells of the change itself", () =>
+    Effect.gen(function*() {
+      const signal = Signal.make()
+      const elements: Array<number> = []
+      const take = signal.until(() => {
+        const element = elements.shift()
+        if (element !== undefined) signal.changed()
+        return element
+      })
+      const takers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(take))
+      yield* Effect.yieldNow
+      elements.push(1, 2)
+      signal.changed()
+      yield* Effect.yieldNow
+      const taken = takers.map((taker) => taker.pollUnsafe()).filter((exit) => exit !== undefined)
+      assert.strictEqual(taken.length, 2)
+      yield* Fiber.interruptAll(takers)
+      elements.push(3)
+      signal.changed()
+      assert.deepStrictEqual(elements, [3], "an interrupted wait takes nothing")
+    }))
+})
+
+describe("owned partitions", () => {
+  const batch = (position: bigint, records: number) => ({
+    ...partition(0),
+    position,
+    nextOffset: position + BigInt(records),
+    records: Array.from({ length: records }, (_, index) => ({
+      offset: position + BigInt(index),
+      timestamp: 0n,
+      key: null,
+      value: null,
+      headers: []
+    })),
+    bytes: 100
+  })
+  const any = () => true
+  const started = (...positions: ReadonlyArray<bigint>) => {
+    const owned = OwnedPartitions.make(options)
+    const partitions = positions.map((_, number) => partition(number))
+    owned.adopt(membership, partitions)
+    partitions.forEach((one, number) => owned.startAt(one, positions[number] ?? 0n))
+    return owned
+  }
+
+  it("are fetched once they were sought, one request at a time", () => {
+    const owned = OwnedPartitions.make(options)
+    owned.adopt(membership, [partition(0)])
+    assert.deepStrictEqual(owned.startFetch(any), [])
+    owned.startAt(partition(0), 5n)
+    const [wanted, ...others] = owned.startFetch(any)
+    assert.deepStrictEqual([wanted?.offset, others], [5n, []])
+    assert.deepStrictEqual(owned.startFetch(any), [])
+  })
+
+  it("are fetched ahead within the bounds, and each may hold one fetch", () => {
+    const owned = started(0n, 0n)
+    const wanted = owned.startFetch(any)
+    assert.strictEqual(wanted.length, 2)
+    owned.store(wanted[0]!, batch(0n, 10))
+    owned.endFetch(wanted)
+    // The first one has used up the records that may be kept; the second has nothing yet.
+    assert.deepStrictEqual(owned.startFetch(any).map((one) => one.partition), [1])
+  })
+
+  it.effect("go on being fetched when what was fetched is taken", () =>
+    Effect.gen(function*() {
+      const owned = started(0n)
+      const wanted = owned.startFetch(any)
+      owned.store(wanted[0]!, batch(0n, 10))
+      owned.endFetch(wanted)
+      assert.deepStrictEqual(owned.startFetch(any), [])
+      const waiting = yield* Effect.forkChild(owned.signal.until(() => {
+        const found = owned.startFetch(any)
+        return found.length === 0 ? undefined : found
+      }))
+      yield* Effect.yieldNow
+      const taken = yield* owned.take(partition(0))
+      assert.deepStrictEqual([taken.position, taken.membership], [0n, membership])
+      const [next] = yield* Fiber.join(waiting)
+      assert.strictEqual(next?.offset, 10n)
+    }))
+
+  it("drop what was on its way when they were sought, paused, or owned anew", () => {
+    const changes: ReadonlyArray<(owned: OwnedPartitions.OwnedPartitions) => void> = [
+      (owned) => owned.startAt(partition(0), 0n),
+      (owned) => {
+        owned.pause([partition(0)])
+        owned.resume([partition(0)])
+      },
+      (owned) => {
+        owned.disown()
+        owned.adopt(membership, [partition(0)])
+        owned.startAt(partition(0), 0n)
+      }
+    ]
+    for (const change of changes) {
+      const owned = started(0n)
+      const wanted = owned.startFetch(any)
+      change(owned)
+      owned.store(wanted[0]!, batch(0n, 3))
+      owned.endFetch(wanted)
+      assert.deepStrictEqual(owned.startFetch(any).map(({ offset }) => offset), [0n])
+    }
+  })
+
+  it("that are paused need no room, and go on where they were taken", () => {
+    const owned = started(0n, 0n)
+    const wanted = owned.startFetch(any)
+    owned.store(wanted[0]!, batch(0n, 4))
+    owned.store(wanted[0]!, batch(4n, 6))
+    owned.endFetch(wanted)
+    owned.pause([partition(0)])
+    const [other] = owned.startFetch(any)
+    assert.strictEqual(other?.partition, 1)
+    owned.resume([partition(0)])
+    assert.deepStrictEqual(owned.startFetch(any).map(({ offset }) => offset), [0n])
+  })
+
+  it("that are held back are not fetched", () => {
+    const owned = started(0n)
+    owned.hold()
+    assert.deepStrictEqual(owned.startFetch(any), [])
+  })
+})
+
+describe("a session", () => {
+  const refused = (request: DriverError["request"], code: number) =>
+    new DriverError({ request, failure: Failure.Answered({ code }), detail: "" })
+
+  interface Script {
+    /** One per join; the last one repeats. */
+    readonly joins?: ReadonlyArray<number>
+    readonly beats?: ReadonlyArray<number>
+    readonly counts?: ReadonlyArray<number>
+  }
+
+  /** A group of one, whose answers are given as codes. */
+  const makeGroup = ({ beats = [0], counts = [1], joins = [0] }: Script) => {
+    const calls: Array<string> = []
+    const turns = new Map<string, number>()
+    const next = (name: string, answers: ReadonlyArray<number>): number => {
+      const turn = turns.get(name) ?? 0
+      turns.set(name, turn + 1)
+      return answers[Math.min(turn, answers.length - 1)] ?? 0
+    }
+    const answer = (request: DriverError["request"], code: number) => {
+      calls.push(`${request} ${code}`)
+      if (code === -1) {
+        return Effect.fail(new DriverError({ request, failure: Failure.NoAnswer(), detail: "" }))
+      }
+      return code === 0 ? Effect.void : Effect.fail(refused(request, code))
+    }
+    let generation = 0
+    const protocol: GroupProtocol.GroupProtocol = {
+      leaders: (topics) =>
+        Effect.sync(() => {
+          const count = next("Metadata", counts)
+          return topics.map((topic) => ({ topic, code: 0, leaders: Array(count).fill(1) }))
+        }),
+      join: ({ memberId }) =>
+        Effect.suspend(() => answer("JoinGroup", next("JoinGroup", joins))).pipe(
+          Effect.map(() => {
+            generation += 1
+            const id = memberId === "" ? `member-${generation}` : memberId
+            return {
+              generationId: generation,
+              memberId: id,
+              leaderId: id,
+              members: [{ memberId: id, metadata: Assignment.encodeSubscription(["orders"]) }]
+            }
+          })
+        ),
+      sync: ({ assignments }) => Effect.succeed(assignments[0]?.assignment ?? new Uint8Array(0)),
+      heartbeat: () => Effect.suspend(() => answer("Heartbeat", next("Heartbeat", beats))),
+      leave: () => answer("LeaveGroup", 0),
+      commit: () => Effect.void,
+      fetch: () => Effect.never,
+      listOffset: () => Effect.succeed(0n)
+    }
+    return { protocol, calls }
+  }
+
+  const tags = Effect.fnUntraced(function*(script: Script, count: number, millis: number) {
+    const { calls, protocol } = makeGroup(script)
+    const session = yield* GroupProtocol.openSession(protocol, options)
+    const seen: Array<string> = []
+    const watching = yield* Effect.forkScoped(
+      Effect.forEach(
+        Array(count).fill(0),
+        () =>
+          Effect.flatMap(Effect.result(session.nextEvent), (event) =>
+            Effect.suspend(() => {
+              seen.push(event._tag === "Success" ? event.success._tag : event.failure.message)
+              return event._tag === "Success" && event.success._tag === "Revoking"
+                ? event.success.release
+                : Effect.void
+            }))
+      )
+    )
+    yield* TestClock.adjust(millis)
+    assert.isDefined(watching.pollUnsafe(), `only ${seen.join()} were told`)
+    return { seen, calls }
+  })
+
+  it.effect("joins again when the group rebalances, under the same id", () =>
+    Effect.gen(function*() {
+      const { seen } = yield* tags({ beats: [0, 27, 0] }, 3, 5_000)
+      assert.deepStrictEqual(seen, ["Assigned", "Revoking", "Assigned"])
+    }))
+
+  it.effect("loses its partitions when the group has forgotten it, and joins as a new member", () =>
+    Effect.gen(function*() {
+      for (const code of [22, 25]) {
+        const { seen } = yield* tags({ beats: [code, 0] }, 3, 5_000)
+        assert.deepStrictEqual(seen, ["Assigned", "Lost", "Assigned"])
+      }
+    }))
+
+  it.effect("waits for a coordinator that starts or moves", () =>
+    Effect.gen(function*() {
+      const { seen } = yield* tags({ joins: [14, 15, 16, -1, 0] }, 3, 5_000)
+      assert.deepStrictEqual(seen, ["Disturbed", "Recovered", "Assigned"])
+    }))
+
+  it.effect("ends when it is refused for good", () =>
+    Effect.gen(function*() {
+      for (const code of [23, 24, 26, 30, 81, 82]) {
+        const { seen } = yield* tags({ joins: [code] }, 1, 1_000)
+        assert.deepStrictEqual(seen, [`JoinGroup: code ${code}: `])
+      }
+    }))
+
+  it.effect("ends when the coordinator is silent for the session timeout", () =>
+    Effect.gen(function*() {
+      const { seen } = yield* tags({ beats: [-1] }, 4, 10_000)
+      assert.deepStrictEqual(seen, ["Assigned", "Disturbed", "Lost", "Heartbeat: NoAnswer: "])
+    }))
+
+  it.effect("takes new partitions in when it leads the group", () =>
+    Effect.gen(function*() {
+      // At the start, at the assignment, and then every few seconds.
+      const { seen } = yield* tags({ counts: [1, 1, 2] }, 3, 20_000)
+      assert.deepStrictEqual(seen, ["Assigned", "Revoking", "Assigned"])
+    }))
+
+  it.effect("does not wait longer for a release than the group does", () =>
+    Effect.gen(function*() {
+      const { protocol } = makeGroup({ beats: [27, 27, 27, 27, 27, 27, 27, 0] })
+      const session = yield* GroupProtocol.openSession(protocol, options)
+      const events = yield* Deferred.make<ReadonlyArray<string>>()
+      yield* Effect.forkScoped(
+        Effect.forEach(Array(4).fill(0), () => session.nextEvent).pipe(
+          Effect.flatMap((all) => Deferred.succeed(events, all.map(({ _tag }) => _tag)))
+        )
+      )
+      yield* TestClock.adjust(10_000)
+      assert.deepStrictEqual(
+        yield* Deferred.await(events),
+        ["Assigned", "Revoking", "Lost", "Assigned"]
+      )
+    }))
+
+  it.effect("leaves the group when its scope closes, and heartbeats no more", () =>
+    Effect.gen(function*() {
+      const { calls, protocol } = makeGroup({})
+      yield* Effect.scoped(Effect.gen(function*() {
+        const session = yield* GroupProtocol.openSession(protocol, options)
+        yield* session.nextEvent
+      }))
+      assert.strictEqual(calls.at(-1), "LeaveGroup 0")
+      const before = calls.length
+      yield* TestClock.adjust(10_000)
+      assert.strictEqual(calls.length, before)
+    }))
+
+  it.effect("is no member before it has joined", () =>
+    Effect.gen(function*() {
+      const { protocol } = makeGroup({ joins: [14] })
+      const session = yield* GroupProtocol.openSession(protocol, options)
+      assert.strictEqual(
+        (yield* Effect.flip(session.heartbeat)).message.slice(0, 18),
+        "Heartbeat: code 25"
+      )
+    }))
+})
+
+const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
