@@ -4,10 +4,13 @@ declare const TextEncoder: new() => {
   readonly encodeInto: (text: string, into: Uint8Array) => { readonly written: number }
 }
 
-declare const TextDecoder: new() => { readonly decode: (bytes: Uint8Array) => string }
+declare const TextDecoder: new(encoding?: string, options?: { readonly fatal: boolean }) => {
+  readonly decode: (bytes: Uint8Array) => string
+}
 
 const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder()
+const strictDecoder = new TextDecoder("utf-8", { fatal: true })
 
 // Keys and values are mostly short, and an allocation of its own costs more than the encoding of a
 // short text. So they share one, as Node's own `Buffer` does; a part of it is never given out
@@ -35,3 +38,12 @@ export const encodeUtf8 = (text: string): Uint8Array => {
 
 /** The text of UTF-8 bytes; what is no UTF-8 becomes U+FFFD. */
 export const decodeUtf8 = (bytes: Uint8Array): string => textDecoder.decode(bytes)
+
+/** The text of UTF-8 bytes, or `null` where they are not UTF-8. */
+export const decodeUtf8Strictly = (bytes: Uint8Array): string | null => {
+  try {
+    return strictDecoder.decode(bytes)
+  } catch {
+    return null
+  }
+}
