@@ -34,11 +34,11 @@ describe("the assignment", () => {
     // ConsumerProtocol.serializeSubscription and serializeAssignment of kafka-clients, version 0.
     assert.strictEqual(
       hex(Assignment.encodeSubscription(["orders"])),
-      "0000" + "00000001" + "00066f7264657273" + "ffffffff"
+      "00000000000100066f7264657273ffffffff"
     )
     assert.strictEqual(
       hex(Assignment.encodeAssignment([partition(0), partition(300)])),
-      "0000" + "00000001" + "00066f7264657273" + "00000002" + "00000000" + "0000012c" + "ffffffff"
+      "00000000000100066f726465727300000002000000000000012cffffffff"
     )
   })
 
