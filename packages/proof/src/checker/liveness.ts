@@ -1,6 +1,6 @@
 /** What does not go on, or goes on too hard: V1, V3-V5. */
 import type { EventOf } from "../History.ts"
-import { nameOf } from "../HistoryIndex.ts"
+import { nameOf, type TransactionHistory } from "../HistoryIndex.ts"
 import type { Evidence } from "./evidence.ts"
 import type { Found } from "./finding.ts"
 import type { Wire } from "./wire.ts"
@@ -55,7 +55,7 @@ const recoveryMillis = (
 
 /**
  * V3, slow recovery: the first commit after a fault's end comes too late. Where another fault is on
- * when the time is up, or the run is over by then, nothing is known.
+ * when the time is up, or the work is over by then, nothing is known.
  */
 export const slowRecoveries = (evidence: Evidence, found: Found): void => {
   const { history } = evidence
@@ -72,10 +72,16 @@ export const slowRecoveries = (evidence: Evidence, found: Found): void => {
     const undisturbed = faults.slice(position + 1).every(({ phase, t }) =>
       phase === "stop" || t > until
     ) && openFaults(faults.slice(0, position + 1)) === 0
-    const wanted = history.transactions.some(({ beganAt, closedAt }) =>
-      beganAt <= until && (closedAt === null || closedAt >= stop.t)
+    const wanted = history.transactions.some((transaction) =>
+      transaction.beganAt <= until &&
+      (transaction.closedAt ?? Number.POSITIVE_INFINITY) >= stop.t &&
+      wantsCommit(evidence, transaction)
     )
-    if (!undisturbed || !wanted || history.lastAt < until) return
+    const goesOn = history.transactions.some((transaction) =>
+      (transaction.closedAt ?? Number.POSITIVE_INFINITY) >= until &&
+      wantsCommit(evidence, transaction)
+    )
+    if (!undisturbed || !wanted || !goesOn || history.lastAt < until) return
     const after = first === undefined
       ? "never"
       : `${Math.round((first - stop.t) / 1e6)} ms after it`
@@ -85,6 +91,14 @@ export const slowRecoveries = (evidence: Evidence, found: Found): void => {
     })
   })
 }
+
+/** Whether a transaction would have committed if nothing had been in its way. */
+const wantsCommit = (
+  { history }: Evidence,
+  { commitAskedAt, first, process }: TransactionHistory
+): boolean =>
+  !history.killed.has(process) &&
+  (commitAskedAt !== null || first === null || first.recovery === "retry")
 
 const openFaults = (faults: ReadonlyArray<EventOf<"nemesis">>): number => {
   const open = new Set<string>()

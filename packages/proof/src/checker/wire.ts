@@ -12,7 +12,7 @@ export interface Wire {
   readonly of: (transactionalId: string) => ReadonlyArray<Entry>
   /** A moment of a process's history, in milliseconds since 1970. */
   readonly wallMillis: (process: number, t: number) => number
-  /** The requests of a transaction's own session from its begin until the next one's. */
+  /** The requests of a transaction's own session from the one before to the next one. */
   readonly requestsOf: (transaction: TransactionHistory) => ReadonlyArray<Entry>
   /** Those of them that ask for its commit. */
   readonly commitsOf: (transaction: TransactionHistory) => ReadonlyArray<Entry>
@@ -28,18 +28,18 @@ export const makeWire = (history: HistoryIndex, entries: ReadonlyArray<Entry>): 
     if (known === undefined) byId.set(entry.transactionalId, [entry])
     else known.push(entry)
   }
-  const nextBegins = nextBeginsOf(history)
   const wallMillis = (process: number, t: number): number => {
     const open = history.opens.get(process)
     return open === undefined ? Number.NaN : open.wallMillis + (t - open.t) / 1e6
   }
   const isOfSession = sessionsOf(history)
+  const borders = bordersOf(history, wallMillis)
   const of = (id: string): ReadonlyArray<Entry> => byId.get(id) ?? none
   const requestsOf = (transaction: TransactionHistory): ReadonlyArray<Entry> => {
     const session = history.sessions.get(keyOf(transaction.process, transaction.session))
     const own = of(transaction.id)
-    const from = wallMillis(transaction.process, transaction.beganAt) - slackMillis
-    const to = wallMillis(transaction.process, nextBegins[transaction.row]!) - slackMillis
+    const from = borders.from[transaction.row]!
+    const to = borders.to[transaction.row]!
     const found: Array<Entry> = []
     for (let at = firstFrom(own, from); at < own.length; at++) {
       const entry = own[at]!
@@ -90,15 +90,22 @@ const firstFrom = (entries: ReadonlyArray<Entry>, from: number): number => {
   return low
 }
 
-/** Per transaction: when its session begins the next one; `Infinity` for the last. */
-const nextBeginsOf = ({ transactions }: HistoryIndex): Float64Array => {
-  const begins = new Float64Array(transactions.length).fill(Number.POSITIVE_INFINITY)
-  const last = new Map<number, number>()
-  for (const { beganAt, process, row, session } of transactions) {
+/**
+ * Per transaction: from when to when the requests of its session are its own. The last one's end and
+ * its begin may be a hair apart, and clocks too, so that the middle between the two is the border.
+ */
+const bordersOf = ({ transactions }: HistoryIndex, wallMillis: Wire["wallMillis"]) => {
+  const from = new Float64Array(transactions.length).fill(Number.NEGATIVE_INFINITY)
+  const to = new Float64Array(transactions.length).fill(Number.POSITIVE_INFINITY)
+  const last = new Map<number, TransactionHistory>()
+  for (const transaction of transactions) {
+    const { beganAt, process, row, session } = transaction
     const key = keyOf(process, session)
     const before = last.get(key)
-    if (before !== undefined) begins[before] = beganAt
-    last.set(key, row)
+    last.set(key, transaction)
+    if (before === undefined) continue
+    const ended = before.closedAt ?? before.first?.t ?? beganAt
+    from[row] = to[before.row] = wallMillis(process, (ended + beganAt) / 2)
   }
-  return begins
+  return { from, to }
 }
