@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
-import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import { KafkaDriver, type Request } from "@kafka-once/core/KafkaDriver"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -38,6 +38,21 @@ export class Brokers extends Context.Service<Brokers, {
  */
 export type DriverLayer = Layer.Layer<KafkaDriver, unknown, Brokers>
 
+/**
+ * What of the contract does not apply to a driver.
+ *
+ * **Details**
+ *
+ * *Shape*: `neverSends`: requests for which the driver has no use on this broker, such as
+ * AddOffsetsToTxn at version 2 of the transaction protocol.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly neverSends?: ReadonlyArray<Request>
+}
+
 const at = (driver: DriverLayer, addresses: ReadonlyArray<string>) =>
   // One layer is built once per run; fresh, it is built for these addresses.
   Layer.fresh(driver).pipe(Layer.provide(Layer.succeed(Brokers, { addresses })))
@@ -58,7 +73,7 @@ const at = (driver: DriverLayer, addresses: ReadonlyArray<string>) =>
  * @category testing
  * @since 0.1.0
  */
-export const suite = (name: string, driver: DriverLayer): void => {
+export const suite = (name: string, driver: DriverLayer, options: Options = {}): void => {
   const direct = Layer.unwrap(
     Effect.map(EmbeddedKafka.EmbeddedKafka, ({ bootstrapServers }) => at(driver, bootstrapServers))
   )
@@ -72,7 +87,7 @@ export const suite = (name: string, driver: DriverLayer): void => {
     offsets(it)
     evidence(it)
     strangers(it, driver)
-    faults(it, (addresses) => at(driver, addresses))
+    faults(it, (addresses) => at(driver, addresses), options.neverSends ?? [])
   })
 }
 

@@ -2,7 +2,7 @@
  * The part of the driver contract that is about a network which loses things.
  */
 import { assert, type Vitest } from "@effect/vitest"
-import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import type { KafkaDriver, Request } from "@kafka-once/core/KafkaDriver"
 import { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Effect from "effect/Effect"
@@ -36,11 +36,15 @@ const proxied = (through: Through) =>
     )
   })
 
-export const faults = (it: Vitest.MethodsNonLive<Needs>, through: Through): void => {
+export const faults = (
+  it: Vitest.MethodsNonLive<Needs>,
+  through: Through,
+  neverSends: ReadonlyArray<Request>
+): void => {
   const onProxy = proxied(through)
   produces(it, onProxy)
   ends(it, onProxy)
-  codes(it, onProxy)
+  codes(it, onProxy, neverSends)
   closing(it, onProxy)
 }
 
@@ -135,7 +139,11 @@ const ends = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
 }
 
 /** Codes of every kind: known to old clients and not, retriable and not. */
-const codes = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
+const codes = (
+  it: Vitest.MethodsNonLive<Needs>,
+  onProxy: OnProxy,
+  neverSends: ReadonlyArray<Request>
+): void => {
   it.effect("a refused request is told with its own code, after one attempt", () =>
     onProxy("codes", (proxy) =>
       Effect.gen(function*() {
@@ -150,6 +158,7 @@ const codes = (it: Vitest.MethodsNonLive<Needs>, onProxy: OnProxy): void => {
             ["TxnOffsetCommit", 113]
           ] as const
         ) {
+          if (neverSends.includes(api)) continue
           const { session } = yield* Steps.open("codes", { requestTimeoutMillis })
           yield* session.begin
           const call = Effect.gen(function*() {

@@ -1,0 +1,86 @@
+/**
+ * SASL over the client's own exchanges, with what they lack: a server's answer that they cannot
+ * read throws inside the socket's listener, and would end the program.
+ */
+import {
+  type Connection,
+  type saslAuthenticateV2,
+  type SASLOptions,
+  saslPlain,
+  saslScramSha
+} from "@platformatic/kafka"
+import * as Redacted from "effect/Redacted"
+import type { SaslSettings } from "./settings.ts"
+
+type SASLAuthenticationAPI = typeof saslAuthenticateV2.api
+
+const algorithms = {
+  "scram-sha-256": "SHA-256",
+  "scram-sha-512": "SHA-512"
+} as const
+
+const mechanisms = {
+  "plain": "PLAIN",
+  "scram-sha-256": "SCRAM-SHA-256",
+  "scram-sha-512": "SCRAM-SHA-512"
+} as const
+
+/**
+ * What the client takes for authentication. `onAuthenticated` is told how long the broker lets the
+ * session live, 0 for ever; the client itself would authenticate anew while other requests go out
+ * on the connection, which a broker answers by closing it.
+ */
+export const optionsOf = (
+  sasl: SaslSettings,
+  onAuthenticated: (sessionLifetimeMillis: number) => void
+): SASLOptions => ({
+  mechanism: mechanisms[sasl.mechanism],
+  authenticate: (_mechanism, connection, api, _username, _password, _token, callback) => {
+    const fail = (error: unknown) =>
+      callback(error instanceof Error ? error : new Error(String(error)))
+    const guarded = guard(api, fail)
+    const username = sasl.username
+    const password = Redacted.value(sasl.password)
+    const done: typeof callback = (error, answer) => {
+      if (error !== null || answer === undefined) return callback(error, answer)
+      onAuthenticated(Number(answer.sessionLifetimeMs))
+      callback(null, { ...answer, sessionLifetimeMs: 0n })
+    }
+    if (sasl.mechanism === "plain") {
+      saslPlain.authenticate(guarded, connection, username, password, done)
+    } else {
+      const algorithm = algorithms[sasl.mechanism]
+      const { defaultCrypto } = saslScramSha
+      saslScramSha.authenticate(
+        guarded,
+        connection,
+        algorithm,
+        username,
+        password,
+        defaultCrypto,
+        done
+      )
+    }
+  }
+})
+
+/** More would keep a thread busy for minutes after the exchange has timed out. */
+const mostIterations = 1_000_000
+
+type Answered = Parameters<SASLAuthenticationAPI>[2]
+
+const guard = (api: SASLAuthenticationAPI, fail: (error: unknown) => void) => {
+  const guarded = (connection: Connection, bytes: Buffer, answered: Answered): void =>
+    api(connection, bytes, (error, answer) => {
+      try {
+        const text = answer?.authBytes.toString("latin1") ?? ""
+        const iterations = Number(/(?:^|,)i=(\d+)/.exec(text)?.[1] ?? 0)
+        if (iterations > mostIterations) throw new Error("The server asks for too many iterations")
+        answered?.(error, answer)
+      } catch (thrown) {
+        fail(thrown)
+      }
+    })
+  // The exchanges only call it; the promise form beside it is not used.
+  return guarded as unknown as SASLAuthenticationAPI
+}

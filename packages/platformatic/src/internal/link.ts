@@ -1,0 +1,361 @@
+/**
+ * One connection to one broker: the client's, with what it lacks.
+ *
+ * - It is told whether a failed request was written at all.
+ * - Each request has a limit of its own. A request without an answer closes the connection: the
+ *   broker answers in order, so nothing behind it would be answered either.
+ * - A server that does not speak Kafka's protocol is told before its "frames" fill the memory.
+ * - Closing it destroys its socket and clears every timer.
+ */
+import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
+import {
+  Connection,
+  type ConnectionOptions,
+  ConnectionStatuses,
+  UnexpectedCorrelationIdError
+} from "@platformatic/kafka"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as net from "node:net"
+import * as ApiVersions from "./apiVersions.ts"
+import * as Authentication from "./authentication.ts"
+import { answered, causesOf, codeIn, detailOf, isOfNetwork, notSent } from "./failure.ts"
+import * as Frames from "./frames.ts"
+import { type Message, versionOf } from "./message.ts"
+import type { Settings } from "./settings.ts"
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Link {
+  readonly offered: ApiVersions.Offered
+  readonly isOpen: () => boolean
+  /** How many requests wait for their answers. */
+  readonly load: () => number
+  readonly request: <A>(
+    message: Message<A>,
+    timeoutMillis: number
+  ) => Effect.Effect<A, DriverError>
+  readonly close: Effect.Effect<void>
+}
+
+interface State {
+  readonly settings: Settings
+  readonly connection: Connection
+  /** How far the connection has come. */
+  phase: "beforeTcp" | "duringTls" | "authenticating" | "asking" | "open" | "closed"
+  notKafka: boolean
+  load: number
+  reauthentication: NodeJS.Timeout | undefined
+}
+
+// The client's own limits are never reached: this module has one for each step and each request.
+const noLimitMillis = 2_147_483_647
+
+/**
+ * Connects, authenticates, and asks what the broker speaks. Every failure on the way is one of
+ * `Connect`.
+ */
+export const open = (
+  settings: Settings,
+  address: Address,
+  onClosed: (link: Link) => void
+): Effect.Effect<Link, DriverError> =>
+  Effect.callback((resume) => {
+    if (!(address.port >= 1 && address.port <= 65_535)) {
+      return resume(Effect.fail(notSent("Connect", `There is no port ${address.port}`)))
+    }
+    const state = stateOf(settings, address)
+    const { connection } = state
+    let timer: NodeJS.Timeout | undefined
+    const limit = (millis: number) => {
+      clearTimeout(timer)
+      timer = setTimeout(() => fail(new Error(`No answer within ${millis} ms`)), millis)
+    }
+    const settle = (result: Effect.Effect<Link, DriverError>) => {
+      clearTimeout(timer)
+      resume(result)
+    }
+    const fail = (error: unknown) => {
+      const failure = openFailure(state, error)
+      destroy(state)
+      settle(Effect.fail(failure))
+    }
+
+    limit(settings.connectionTimeoutMillis)
+    connection.connect(address.host, address.port, (error) => {
+      if (error) return fail(error)
+      state.phase = "asking"
+      limit(settings.requestTimeoutMillis)
+      ApiVersions.ask(connection, (error, offered) => {
+        if (state.phase === "closed") return
+        if (offered === null) return fail(error)
+        state.phase = "open"
+        const link = linkOf(state, offered)
+        connection.once("close", () => {
+          destroy(state)
+          onClosed(link)
+        })
+        settle(Effect.succeed(link))
+      })
+    })
+    follow(state, () => limit(settings.authenticationTimeoutMillis))
+    return Effect.sync(() => {
+      clearTimeout(timer)
+      destroy(state)
+    })
+  })
+
+const stateOf = (settings: Settings, address: Address): State => {
+  const state: State = {
+    settings,
+    connection: new Connection(
+      settings.clientId,
+      connectionOptions(settings, address, (millis) => planReauthentication(state, millis))
+    ),
+    phase: "beforeTcp",
+    notKafka: false,
+    load: 0,
+    reauthentication: undefined
+  }
+  // Without a listener an error would end the program; what it means is told by the requests.
+  state.connection.on("error", (error) => {
+    state.notKafka ||= causesOf(error).some((one) => one instanceof UnexpectedCorrelationIdError)
+    if (state.phase === "open") destroy(state)
+  })
+  return state
+}
+
+const connectionOptions = (
+  settings: Settings,
+  { host }: Address,
+  onAuthenticated: (sessionLifetimeMillis: number) => void
+): ConnectionOptions => {
+  const { sasl, tls } = settings
+  return {
+    connectTimeout: settings.connectionTimeoutMillis + settings.authenticationTimeoutMillis,
+    requestTimeout: noLimitMillis,
+    // How many requests wait for answers is bounded by how many sessions there are.
+    maxInflights: noLimitMillis,
+    ...sasl === null ? {} : { sasl: Authentication.optionsOf(sasl, onAuthenticated) },
+    ...tls === null ? {} : {
+      tls: {
+        ...tls.ca === undefined
+          ? {}
+          : { ca: typeof tls.ca === "string" ? tls.ca : [...tls.ca] },
+        ...tls.cert === undefined ? {} : { cert: tls.cert },
+        ...tls.key === undefined ? {} : { key: Redacted.value(tls.key) },
+        ...tls.passphrase === undefined ? {} : { passphrase: Redacted.value(tls.passphrase) },
+        rejectUnauthorized: true
+      },
+      // A server name must not be an address (RFC 6066), and Node warns of it.
+      tlsServerName: tls.serverName ?? net.isIP(host) === 0
+    }
+  }
+}
+
+/** Notes how far the connection comes, and looks at what arrives before the client does. */
+const follow = (state: State, onConnected: () => void): void => {
+  const { connection, settings } = state
+  const { socket } = connection
+  const connected = () => {
+    if (state.phase !== "beforeTcp" && state.phase !== "duringTls") return
+    state.phase = "authenticating"
+    socket.setKeepAlive(true, keepAliveMillis)
+    onConnected()
+  }
+  if (settings.tls === null) socket.prependOnceListener("connect", connected)
+  else {
+    socket.prependOnceListener("connect", () => {
+      state.phase = "duringTls"
+    })
+    socket.prependOnceListener("secureConnect", connected)
+  }
+  const isKafka = Frames.watch()
+  socket.on("data", (chunk: Buffer) => {
+    if (isKafka(chunk)) return
+    state.notKafka = true
+    socket.destroy(new Error("The server does not speak Kafka's protocol"))
+  })
+}
+
+const keepAliveMillis = 60_000
+
+const openFailure = (state: State, error: unknown): DriverError => {
+  const detail = detailOf(error, withoutSecrets(state.settings))
+  return new DriverError({ request: "Connect", failure: failureOfOpening(state, error), detail })
+}
+
+const failureOfOpening = (state: State, error: unknown): Failure => {
+  if (state.notKafka) return Failure.NotKafka()
+  const code = codeIn(error)
+  if (code !== null) return Failure.Answered({ code })
+  switch (state.phase) {
+    case "beforeTcp":
+      return Failure.NotSent()
+    case "duringTls":
+      return Failure.TlsFailed()
+    default:
+      return isSilent(error) ? Failure.NoAnswer() : Failure.NotKafka()
+  }
+}
+
+/** The time is over, or the connection is: as opposed to an answer that cannot be read. */
+const isSilent = (error: unknown): boolean => {
+  const innermost = causesOf(error).at(-1)
+  return isOfNetwork(innermost) || (innermost instanceof Error && innermost.name === "Error")
+}
+
+const withoutSecrets = ({ sasl }: Settings) => (text: string): string => {
+  const password = sasl === null ? "" : Redacted.value(sasl.password)
+  return password === "" ? text : text.replaceAll(password, "<redacted>")
+}
+
+const linkOf = (state: State, offered: ApiVersions.Offered): Link => {
+  const link: Link = {
+    offered,
+    isOpen: () => state.phase === "open",
+    load: () => state.load,
+    request: (message, timeoutMillis) => request(state, offered, message, timeoutMillis),
+    close: close(state)
+  }
+  return link
+}
+
+const request = <A>(
+  state: State,
+  offered: ApiVersions.Offered,
+  message: Message<A>,
+  timeoutMillis: number
+): Effect.Effect<A, DriverError> =>
+  Effect.callback((resume) => {
+    const version = versionOf(message, offered.versions)
+    if (version === null) {
+      return resume(Effect.fail(unsupported(message, offered.versions.get(message.key))))
+    }
+    let settled = false
+    const settle = (result: Effect.Effect<A, DriverError>) => {
+      if (settled) return
+      settled = true
+      clearTimeout(timer)
+      state.load--
+      resume(result)
+    }
+    state.load++
+    let written = false
+    const timer = setTimeout(() => {
+      const detail = `No answer within ${timeoutMillis} ms`
+      const failure = written ? Failure.NoAnswer() : Failure.NotSent()
+      // Whoever is told goes on at once, and must find the connection closed.
+      destroy(state)
+      settle(Effect.fail(new DriverError({ request: message.request, failure, detail })))
+    }, timeoutMillis)
+    whenReady(state, () => {
+      if (settled) return
+      const withTags = version >= message.flexibleFrom
+      let returned = false
+      state.connection.send(
+        message.key,
+        version,
+        () => message.write(version),
+        (_id, _key, _version, reader) => message.read(reader, version),
+        withTags,
+        withTags,
+        (error, answer) => {
+          // The cast is over `A | undefined`: without an error there is an answer.
+          if (error === null) return settle(Effect.succeed(answer as A))
+          const failure = failureOf(state, error, returned)
+          if (failure._tag === "NotKafka") destroy(state)
+          settle(Effect.fail(failed(state, message.request, failure, error)))
+        }
+      )
+      // What fails before the client's call returns was not written.
+      returned = true
+      written = true
+    })
+    return Effect.sync(() => {
+      // What is on its way is left to its limit: if it is not answered the connection is of no use.
+      if (!written) settle(Effect.interrupt)
+    })
+  })
+
+const unsupported = (
+  { request, versions: [oldest, newest] }: Message<unknown>,
+  broker: readonly [number, number] | undefined
+): DriverError =>
+  answered(
+    request,
+    unsupportedVersion,
+    `This driver speaks versions ${oldest} to ${newest} of ${request}, the broker ` +
+      (broker === undefined ? "none" : `${broker[0]} to ${broker[1]}`)
+  )
+
+const unsupportedVersion = 35
+
+const failureOf = (state: State, error: Error, written: boolean): Failure => {
+  if (isOfNetwork(error)) {
+    if (!written) return Failure.NotSent()
+    return state.notKafka ? Failure.NotKafka() : Failure.NoAnswer()
+  }
+  return written ? Failure.NotKafka() : Failure.Refused()
+}
+
+const failed = (
+  { settings }: State,
+  request: Request,
+  failure: Failure,
+  error: Error
+): DriverError =>
+  new DriverError({
+    request,
+    failure,
+    // What the codec says of a request that it refuses can hold a record.
+    detail: failure._tag === "Refused"
+      ? "The client cannot encode the request"
+      : detailOf(error, withoutSecrets(settings))
+  })
+
+/** A broker closes a connection that goes on with other requests while it authenticates anew. */
+const whenReady = (state: State, run: () => void): void =>
+  state.connection.status === ConnectionStatuses.REAUTHENTICATING
+    ? state.connection.ready(run)
+    : run()
+
+const planReauthentication = (state: State, lifetimeMillis: number): void => {
+  clearTimeout(state.reauthentication)
+  if (lifetimeMillis <= 0 || state.phase === "closed") return
+  const { authenticationTimeoutMillis, reauthenticationThresholdMillis } = state.settings
+  const early = Math.min(reauthenticationThresholdMillis, lifetimeMillis / 2)
+  state.reauthentication = setTimeout(() => {
+    state.connection.reauthenticate()
+    // Done, it is planned anew; not done in time, the connection is of no use.
+    state.reauthentication = setTimeout(() => destroy(state), authenticationTimeoutMillis)
+  }, Math.min(lifetimeMillis - early, noLimitMillis))
+}
+
+/** What waits for an answer is told by the client, when its socket has closed. */
+const destroy = (state: State): void => {
+  if (state.phase === "closed") return
+  state.phase = "closed"
+  clearTimeout(state.reauthentication)
+  const { connection } = state
+  connection.close(() => {})
+  // The client lets what is written go out first, and waits for a connection that is being made.
+  connection.socket.destroy()
+  connection.socket.on("error", () => {})
+}
+
+const closeMillis = 250
+
+const close = (state: State): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    const { socket } = state.connection
+    if (socket.closed) return resume(Effect.void)
+    socket.once("close", () => resume(Effect.void))
+    destroy(state)
+  }).pipe(
+    Effect.timeoutOption(closeMillis),
+    Effect.asVoid
+  )

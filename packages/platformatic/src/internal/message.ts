@@ -1,0 +1,42 @@
+/**
+ * A request in the versions that this driver speaks, and how its answer is read.
+ *
+ * The client's own modules throw away what an answer says when one code in it is not zero, and fail
+ * with a TypeError on a code that they do not know. So the answers that decide something are read
+ * here, as data; the others are taken out of the client's error again.
+ */
+import type { Request } from "@kafka-once/core/KafkaDriver"
+import { type Reader, ResponseError, type Writer } from "@platformatic/kafka"
+
+export interface Message<A> {
+  readonly request: Request
+  readonly key: number
+  /** The oldest and the newest version that `write` and `read` know. */
+  readonly versions: readonly [oldest: number, newest: number]
+  /** The version from which on headers have tagged fields, and lengths are compact. */
+  readonly flexibleFrom: number
+  readonly write: (version: number) => Writer
+  readonly read: (reader: Reader, version: number) => A
+}
+
+/** The version that both sides speak, or `null`. */
+export const versionOf = (
+  { key, versions: [oldest, newest] }: Message<unknown>,
+  offered: ReadonlyMap<number, readonly [oldest: number, newest: number]>
+): number | null => {
+  const broker = offered.get(key)
+  if (broker === undefined) return null
+  const version = Math.min(newest, broker[1])
+  return version >= Math.max(oldest, broker[0]) ? version : null
+}
+
+/** An answer as one of the client's modules reads it, whatever codes it holds. */
+export const withCodes = <A>(read: () => A): A => {
+  try {
+    return read()
+  } catch (error) {
+    // The cast is to what the module puts there: the whole answer.
+    if (error instanceof ResponseError && "response" in error) return error.response as A
+    throw error
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * The options of the driver with their defaults filled in, in the units of the client.
+ */
+import type * as Redacted from "effect/Redacted"
+
+export interface TlsSettings {
+  readonly ca: string | ReadonlyArray<string> | undefined
+  readonly cert: string | undefined
+  readonly key: Redacted.Redacted<string> | undefined
+  readonly passphrase: Redacted.Redacted<string> | undefined
+  readonly serverName: string | undefined
+}
+
+export interface SaslSettings {
+  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
+  readonly username: string
+  readonly password: Redacted.Redacted<string>
+}
+
+export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd"
+
+export interface Settings {
+  readonly brokers: ReadonlyArray<string>
+  readonly clientId: string
+  readonly tls: TlsSettings | null
+  readonly sasl: SaslSettings | null
+  readonly connectionTimeoutMillis: number
+  readonly authenticationTimeoutMillis: number
+  readonly reauthenticationThresholdMillis: number
+  readonly requestTimeoutMillis: number
+  readonly metadataMaxAgeMillis: number
+  readonly connectionsPerBroker: number
+  readonly compression: Compression
+}

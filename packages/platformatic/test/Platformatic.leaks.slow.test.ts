@@ -1,0 +1,11 @@
+/** In a process of its own, for what a process holds is the whole process's. */
+import * as Leaks from "@kafka-once/proof/Leaks"
+import * as Platformatic from "../src/Platformatic.ts"
+
+const seed = Number(process.env["KAFKA_ONCE_SEED"] ?? 5)
+
+Leaks.suite("platformatic", (brokers) => Platformatic.layer({ brokers }), {
+  scopes: 20_000,
+  seed,
+  timeoutMillis: 900_000
+})
