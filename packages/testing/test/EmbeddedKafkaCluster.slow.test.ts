@@ -1,11 +1,44 @@
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as EmbeddedKafka from "../src/EmbeddedKafka.ts"
+
+const anotherLeader = (
+  kafka: EmbeddedKafka.EmbeddedKafka["Service"],
+  topic: string,
+  notId: number
+) =>
+  kafka.leaderOf(topic, 0).pipe(
+    Effect.map(({ id }) => id),
+    Effect.repeat({ until: (id) => id !== notId, schedule: Schedule.spaced("50 millis") }),
+    Effect.timeout("20 seconds")
+  )
 
 layer(
   EmbeddedKafka.layer({ nodes: 3, listeners: "sasl", authorizer: true }),
   { timeout: "3 minutes", excludeTestServices: true }
 )("a cluster of three nodes with users and access rules", (it) => {
+  it.effect("a lookup of what is not there fails, and says so", () =>
+    Effect.gen(function*() {
+      const kafka = yield* EmbeddedKafka.EmbeddedKafka
+      const { message } = yield* Effect.flip(kafka.leaderOf("missing", 0))
+      assert.include(message, "looking up missing-0")
+      assert.include(message, "UNKNOWN_TOPIC_OR_PARTITION")
+    }))
+
+  it.effect("without a node that is frozen another leads, and it believes so when thawed", () =>
+    Effect.gen(function*() {
+      const kafka = yield* EmbeddedKafka.EmbeddedKafka
+      yield* kafka.createTopic("frozen")
+      const leader = yield* kafka.leaderOf("frozen", 0)
+      yield* leader.freeze
+      assert.strictEqual(yield* leader.status, "frozen")
+      const next = yield* anotherLeader(kafka, "frozen", leader.id)
+      yield* leader.thaw
+      assert.strictEqual((yield* kafka.leaderOf("frozen", 0)).id, next)
+      yield* kafka.awaitInSync
+    }))
+
   it.effect(
     "a rolling restart restarts every node, and ends with all replicas in sync",
     () =>
@@ -22,15 +55,15 @@ layer(
   )
 
   it.effect(
-    "with two of three down nothing is led, and both come back at once",
+    "two of three that are down come back at once",
     () =>
       Effect.gen(function*() {
         const kafka = yield* EmbeddedKafka.EmbeddedKafka
         const [one, other] = kafka.nodes
         assert(one !== undefined && other !== undefined)
         yield* Effect.all([one.kill, other.stop], { concurrency: 2 })
-        const { message } = yield* Effect.flip(kafka.transactionCoordinatorOf("any"))
-        assert.include(message, "COORDINATOR_NOT_AVAILABLE")
+        assert.strictEqual(yield* one.status, "stopped")
+        assert.strictEqual(yield* other.status, "stopped")
         yield* Effect.all([one.start, other.start], { concurrency: 2 })
         yield* kafka.awaitInSync
         yield* kafka.transactionCoordinatorOf("any")
