@@ -9,7 +9,6 @@ import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import { CommitOutcomeUnknown, type KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
-import type { TransactionOutcome } from "@kafka-once/core/TransactionOutcome"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Effect from "effect/Effect"
@@ -18,6 +17,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as DriverSteps from "./DriverSteps.ts"
 import { connect, unanswered } from "./internal/brokerRequests.ts"
+import { assertDecided, commitOf, losses, outcomeOf, shown } from "./internal/lostCommit.ts"
 import * as LogReader from "./LogReader.ts"
 import {
   type Bench,
@@ -48,40 +48,6 @@ export const suite = (name: string, driver: DriverAt): void => {
   )
 }
 
-const commitOf = (transactionalId: string) =>
-  ({ api: "EndTxn", commit: true, nth: 1, transactionalId }) as const
-
-/** What is lost, and what became of the transaction then. */
-const losses = [
-  { lost: "answer", rule: FaultProxyRule.dropResponse, decided: "committed" },
-  { lost: "request", rule: FaultProxyRule.dropRequest, decided: "aborted" }
-] as const
-
-type Loss = (typeof losses)[number]
-
-/** One record in a transaction, and how that ended: its outcome, or why it failed. */
-const outcomeOf = (
-  producer: TransactionalProducer.TransactionalProducer["Service"],
-  topic: string
-): Effect.Effect<TransactionOutcome | KafkaError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const transaction = yield* producer.begin()
-    yield* transaction.send([{ topic, partition: 0, value: "ours" }])
-    return transaction
-  })).pipe(
-    Effect.flatMap(({ outcome }) => outcome),
-    Effect.catch((error) => Effect.succeed(error))
-  )
-
-const assertDecided = (found: TransactionOutcome | KafkaError, { decided }: Loss): void => {
-  if (decided === "committed") {
-    assert.deepInclude(found, { _tag: "Committed", proof: "end marker" })
-  } else {
-    assert(found._tag === "KafkaError")
-    assert.strictEqual(found.reason._tag, "CommitRefused")
-  }
-}
-
 const held = (it: It, driver: DriverAt): void => {
   it.effect.each(losses)(
     "behind another producer's open transaction a commit whose $lost is lost is known at once",
@@ -107,7 +73,7 @@ const held = (it: It, driver: DriverAt): void => {
               assert.isAbove(Number(log?.highWatermark), 2)
               return yield* Effect.fail("enough")
             })).pipe(Effect.exit)
-            assert.deepStrictEqual(yield* visible, loss.decided === "committed" ? ["ours"] : [])
+            assert.deepStrictEqual(yield* visible, shown(loss))
           }).pipe(Effect.scoped)
       )
   )
@@ -209,7 +175,7 @@ const down = (it: It, driver: DriverAt): void => {
             concurrency: 2
           })
           assertDecided(found, loss)
-          assert.deepStrictEqual(yield* visible, loss.decided === "committed" ? ["ours"] : [])
+          assert.deepStrictEqual(yield* visible, shown(loss))
         }).pipe(Effect.scoped, Effect.provide(bench.driver))
       })
   )

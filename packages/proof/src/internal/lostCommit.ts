@@ -1,0 +1,51 @@
+/**
+ * One transaction whose commit is lost on the wire, in either direction, and what became of it.
+ */
+import { assert } from "@effect/vitest"
+import type { KafkaError } from "@kafka-once/core/KafkaError"
+import type { TransactionalProducer } from "@kafka-once/core/TransactionalProducer"
+import type { TransactionOutcome } from "@kafka-once/core/TransactionOutcome"
+import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
+import * as Effect from "effect/Effect"
+
+/** The first commit of a transactional id. */
+export const commitOf = (transactionalId: string) =>
+  ({ api: "EndTxn", commit: true, nth: 1, transactionalId }) as const
+
+/** What is lost, and what became of the transaction then. */
+export const losses = [
+  { lost: "answer", rule: FaultProxyRule.dropResponse, decided: "committed" },
+  { lost: "request", rule: FaultProxyRule.dropRequest, decided: "aborted" }
+] as const
+
+export type Loss = (typeof losses)[number]
+
+/** One record in a transaction, and how that ended: its outcome, or why it failed. */
+export const outcomeOf = (
+  producer: TransactionalProducer["Service"],
+  topic: string
+): Effect.Effect<TransactionOutcome | KafkaError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const transaction = yield* producer.begin()
+    yield* transaction.send([{ topic, partition: 0, value: "ours" }])
+    return transaction
+  })).pipe(
+    Effect.flatMap(({ outcome }) => outcome),
+    Effect.catch((error) => Effect.succeed(error))
+  )
+
+/** The values that a reader sees then. */
+export const shown = ({ decided }: Loss): ReadonlyArray<string> =>
+  decided === "committed" ? ["ours"] : []
+
+export const assertDecided = (
+  found: TransactionOutcome | KafkaError,
+  { decided }: Loss
+): void => {
+  if (decided === "committed") {
+    assert.deepInclude(found, { _tag: "Committed", proof: "end marker" })
+  } else {
+    assert(found._tag === "KafkaError", JSON.stringify(found))
+    assert.strictEqual(found.reason._tag, "CommitRefused")
+  }
+}
