@@ -22,15 +22,16 @@ const fatalCodes: ReadonlySet<number> = new Set([29, 30, 31, 35, 53])
 export const dishonesties = (evidence: Evidence, found: Found): void => {
   const { history, visible, wire } = evidence
   for (const transaction of history.transactions) {
-    const said = transaction.last?.outcome
     const seen = countVisible(transaction, visible)
     const sent = countSent(transaction, evidence)
-    if (said === "Committed" && seen < sent) {
+    // What was said once counts, also where something else was said later.
+    const said = [transaction.first?.outcome, transaction.last?.outcome]
+    if (said.includes("Committed") && seen < sent) {
       const what = `the program was told that ${nameOf(transaction)} is committed, and ` +
         `${sent - seen} of its ${sent} records are not visible`
       found({ what, transaction })
     }
-    if (said === "Aborted" && seen > 0) {
+    if (said.includes("Aborted") && seen > 0) {
       const what = `the program was told that ${nameOf(transaction)} is aborted, and ${seen} of ` +
         `its records are visible`
       found({ what, transaction })
@@ -101,9 +102,6 @@ export const unresolved = ({ history }: Evidence, found: Found): void => {
   }
 }
 
-const endsTransaction = ({ answer, api }: Entry): boolean =>
-  answer !== null && (api === "EndTxn" || (api === "InitProducerId" && answer.errorCode === 0))
-
 /**
  * H3, clean-up not awaited: a transaction's scope is closed before the answer to its EndTxn, or to
  * the InitProducerId that fences it, has come.
@@ -117,10 +115,13 @@ export const unawaited = ({ history, wire }: Evidence, found: Found): void => {
     // What sent nothing has nothing to end.
     if (!requests.some(({ forwardedMillis }) => forwardedMillis !== null)) continue
     const closed = wire.wallMillis(process, closedAt) + slackMillis
-    const began = wire.wallMillis(process, beganAt) - slackMillis
-    const ended = wire.of(id).some((entry) =>
-      endsTransaction(entry) && entry.timeMillis >= began && entry.answer!.timeMillis <= closed
-    )
+    const began = wire.wallMillis(process, beganAt)
+    const isInTime = ({ answer }: Entry) => answer !== null && answer.timeMillis <= closed
+    const ended = requests.some((entry) => entry.api === "EndTxn" && isInTime(entry)) ||
+      wire.of(id).some((entry) =>
+        entry.api === "InitProducerId" && entry.answer?.errorCode === 0 && isInTime(entry) &&
+        entry.answer.timeMillis > began
+      )
     // The library said that it could not be ended yet, and until when the broker will have.
     const told = history.leftOpen.some((left) =>
       left.id === id && left.process === process && left.t >= beganAt && left.t <= closedAt + 1e9

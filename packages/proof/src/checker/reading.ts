@@ -325,7 +325,7 @@ export const unseen = (evidence: Evidence, found: Found): void => {
       if (slot === noSlot || !isVisible(partition, batch, record)) return
       if (given.has(`${partition.name}/${offset}`)) return
       const transaction = transactionOf(evidence, slot)
-      const since = Math.max(healedAt, transaction.first?.t ?? history.lastAt)
+      const since = Math.max(healedAt, transaction.first?.t ?? transaction.beganAt)
       if (history.lastAt - since < limit) return
       const what =
         `record ${slot - transaction.firstSlot} of ${nameOf(transaction)} is committed, ` +
