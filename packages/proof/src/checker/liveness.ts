@@ -55,7 +55,8 @@ const recoveryMillis = (
 
 /**
  * V3, slow recovery: the first commit after a fault's end comes too late. Where another fault is on
- * when the time is up, or the work is over by then, nothing is known.
+ * meanwhile, or the work is over before the time is up, nothing is known. It is for programs that do
+ * not pause by themselves.
  */
 export const slowRecoveries = (evidence: Evidence, found: Found): void => {
   const { history } = evidence
@@ -72,16 +73,12 @@ export const slowRecoveries = (evidence: Evidence, found: Found): void => {
     const undisturbed = faults.slice(position + 1).every(({ phase, t }) =>
       phase === "stop" || t > until
     ) && openFaults(faults.slice(0, position + 1)) === 0
-    const wanted = history.transactions.some((transaction) =>
-      transaction.beganAt <= until &&
-      (transaction.closedAt ?? Number.POSITIVE_INFINITY) >= stop.t &&
-      wantsCommit(evidence, transaction)
-    )
+    // No begin is told while the library waits for a broker, so that only later work shows the wish.
     const goesOn = history.transactions.some((transaction) =>
       (transaction.closedAt ?? Number.POSITIVE_INFINITY) >= until &&
       wantsCommit(evidence, transaction)
     )
-    if (!undisturbed || !wanted || !goesOn || history.lastAt < until) return
+    if (!undisturbed || !goesOn || history.lastAt < until) return
     const after = first === undefined
       ? "never"
       : `${Math.round((first - stop.t) / 1e6)} ms after it`

@@ -142,10 +142,20 @@ const delay = (world: World, after: number, nanos: number): void => {
   }
 }
 
-const healed = (world: World, fault: "connection" | "process") =>
+/** The end of a fault after which none is on, and work goes on. */
+const healed = (world: World, wanted: "connection" | "process") =>
   pickFrom(
     world,
-    eventsOf(world, "nemesis").filter((event) => event.phase === "stop" && event.fault === fault)
+    eventsOf(world, "nemesis").filter(({ fault, phase, t }) =>
+      phase === "stop" && fault === wanted &&
+      eventsOf(world, "nemesis").filter((other) => other.t <= t).reduce(
+          (open, other) => open + (other.phase === "start" ? 1 : -1),
+          0
+        ) === 0 &&
+      eventsOf(world, "end.ok").some((end) =>
+        end.t > t && end.decision === "commit" && !killed(world).has(end.process)
+      )
+    )
   )
 
 const stormOf = (world: World, transaction: Transaction): boolean => {
@@ -179,14 +189,7 @@ const stuck: ReadonlyArray<Mutation> = [
     return true
   }),
   mutation("V3", "after a restart nothing is committed for too long", (world) => {
-    // Another one's death would make this one's recovery unknown.
-    const stop = pickFrom(
-      world,
-      eventsOf(world, "nemesis").filter(({ fault, phase, t }) =>
-        fault === "process" && phase === "stop" &&
-        world.events.some((event) => event._tag === "begin" && event.t > t)
-      )
-    )
+    const stop = healed(world, "process")
     if (stop === undefined) return false
     delay(world, stop.t, 12e9)
     return true
