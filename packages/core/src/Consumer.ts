@@ -19,7 +19,7 @@ import * as Commits from "./internal/consumer/commits.ts"
 import * as HandOut from "./internal/consumer/handOut.ts"
 import type { Member } from "./internal/consumer/member.ts"
 import * as MemberLife from "./internal/consumer/memberLife.ts"
-import { lagOf, pause, resume } from "./internal/consumer/positions.ts"
+import { pause, positionsOf, resume } from "./internal/consumer/positions.ts"
 import type { KafkaDriver } from "./KafkaDriver.ts"
 import type { KafkaError } from "./KafkaError.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
@@ -134,6 +134,7 @@ export const make = (
       // Whatever the program has not committed when it closes the scope, it never will.
       { drainTimeout: Duration.zero, hurry: Effect.never },
       endingTime,
+      [],
       (member, lane) => HandOut.feed(handOut, member, lane)
     )
     yield* Effect.forkScoped(
@@ -175,15 +176,7 @@ const toService = (member: Member, handOut: HandOut.HandOut): Consumer["Service"
       Effect.forEach(Commits.handsOf(handOut, partitions), HandOut.rewind, { discard: true }),
     pause: (partitions) => pause(member, partitions ?? [...member.lanes.values()]),
     resume: (partitions) => resume(member, partitions ?? [...member.lanes.values()]),
-    positions: Effect.sync(() =>
-      [...member.lanes.values()].map((lane) => ({
-        topic: lane.topic,
-        partition: lane.partition,
-        position: lane.position,
-        lagRecords: lagOf(member, lane),
-        paused: member.paused.has(lane.key)
-      }))
-    ),
+    positions: Effect.sync(() => positionsOf(member)),
     events: Stream.fromPubSub(member.events)
   })
 }

@@ -47,6 +47,7 @@ export const make = <E, R>(
   options: ConsumerOptions.ConsumerOptions,
   leaving: Leaving,
   endingTime: Duration.Duration,
+  alsoRequired: ReadonlyArray<string>,
   own: (member: Member, lane: Lane) => Effect.Effect<void, E | KafkaError, R>
 ): Effect.Effect<Made<E>, KafkaError, KafkaDriver | Scope.Scope | R> =>
   Effect.gen(function*() {
@@ -81,12 +82,14 @@ export const make = <E, R>(
     }
     const unsupported = SessionLoop.unsupported(member)
     if (unsupported !== null) return yield* Effect.fail(unsupported)
-    yield* Effect.forEach(settings.topics, (topic) => requireTopic(member, topic), {
+    yield* Effect.forEach([...settings.topics, ...alsoRequired], (topic) =>
+      requireTopic(member, topic), {
       discard: true
     })
     const loop = yield* Effect.acquireRelease(
       Effect.forkIn(orFail(SessionLoop.run(member)), scope),
-      (loop) => leave(member, scope, loop, leaving)
+      (loop) =>
+        leave(member, scope, loop, leaving)
     )
     // A member that cannot go on holds no partitions: others take them over.
     yield* Deferred.await(failure).pipe(
@@ -96,7 +99,8 @@ export const make = <E, R>(
     )
     yield* Effect.timeoutOrElse(Deferred.await(member.opened), {
       duration: settings.connectTimeout,
-      orElse: () => Effect.fail(SessionLoop.notInTime(member))
+      orElse: () =>
+        Effect.fail(SessionLoop.notInTime(member))
     })
     return { member, failed: Deferred.await(failure) }
   })
@@ -104,7 +108,7 @@ export const make = <E, R>(
 /**
  * Fails where a topic does not exist, or cannot be asked about.
  */
-export const requireTopic = (member: Member, topic: string): Effect.Effect<number, KafkaError> =>
+const requireTopic = (member: Member, topic: string): Effect.Effect<number, KafkaError> =>
   untilDeadline({
     request: "Metadata",
     limit: member.settings.requestTimeout,

@@ -113,3 +113,15 @@ export const lagOf = ({ settings }: Member, lane: Lane.Lane): bigint | null => {
     : highWatermark
   return end > lane.position ? end - lane.position : 0n
 }
+
+/**
+ * How far a member is in each of its lanes.
+ */
+export const positionsOf = (member: Member) =>
+  [...member.lanes.values()].map((lane) => ({
+    topic: lane.topic,
+    partition: lane.partition,
+    position: lane.position,
+    lagRecords: lagOf(member, lane),
+    paused: member.paused.has(lane.key)
+  }))

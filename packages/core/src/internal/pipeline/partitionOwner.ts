@@ -1,0 +1,121 @@
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Settings } from "../../ExactlyOnceOptions.ts"
+import type { KafkaDriver } from "../../KafkaDriver.ts"
+import type { KafkaError } from "../../KafkaError.ts"
+import type { Transaction } from "../../Transaction.ts"
+import * as TransactionalProducer from "../../TransactionalProducer.ts"
+import type { Lane } from "../consumer/lane.ts"
+import { type Member, noteUnreachable, pauseMillis } from "../consumer/member.ts"
+import { whileOwned } from "../consumer/positions.ts"
+import type { PipelineMetrics } from "./pipelineMetrics.ts"
+import * as Worker from "./worker.ts"
+import * as WorkLane from "./workLane.ts"
+
+/**
+ * Works one partition under a transactional id of the partition's own, for as long as it is owned
+ * (I5): initialises the id, which ends whatever an earlier owner has open and keeps it from ever
+ * committing; then reads the committed offset, which nobody else can move from here on; then seeks,
+ * and processes.
+ */
+export const ownAlone = <K, V, E, R>(
+  settings: Settings<K, V, E, R>,
+  metrics: PipelineMetrics,
+  member: Member,
+  lane: Lane
+): Effect.Effect<void, E | KafkaError, Exclude<R, Transaction> | KafkaDriver> =>
+  Effect.gen(function*() {
+    let fences = 0
+    while (lane.state === "owned") {
+      const failure = yield* Effect.scoped(workOn(settings, metrics, member, lane)).pipe(
+        Effect.as(null),
+        Effect.catchIf(isFence, Effect.succeed)
+      )
+      if (failure === null) continue
+      if (yield* isStillMember(lane)) fences += 1
+      // Two pipelines that share group and prefix in different clusters' names, or a second one
+      // that is not in the group: each would take the id from the other for ever.
+      if (fences >= maxFences) return yield* Effect.fail(failure)
+      yield* pause(lane, Math.max(1, fences))
+    }
+  })
+
+// A member that was out of the group for a moment may fence the owner once on its way to learn so.
+const maxFences = 3
+
+const isFence = <E>(error: E | KafkaError): error is E & KafkaError => isProducerFenced(error)
+
+const isProducerFenced = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "reason" in error &&
+  typeof error.reason === "object" && error.reason !== null && "_tag" in error.reason &&
+  error.reason._tag === "ProducerFenced"
+
+const isStillMember = (lane: Lane): Effect.Effect<boolean> =>
+  Effect.match(lane.session.heartbeat, { onSuccess: () => true, onFailure: () => false })
+
+const pause = (lane: Lane, failures: number): Effect.Effect<void> =>
+  Effect.asVoid(whileOwned(lane, Effect.sleep(pauseMillis(failures))))
+
+const workOn = <K, V, E, R>(
+  settings: Settings<K, V, E, R>,
+  metrics: PipelineMetrics,
+  member: Member,
+  lane: Lane
+): Effect.Effect<
+  void,
+  E | KafkaError,
+  Exclude<R, Transaction> | KafkaDriver | Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const producer = yield* initialise(settings, member, lane)
+    if (producer === null) return
+    const worker = Worker.make({
+      settings,
+      metrics,
+      producer,
+      bounds: {
+        maxRecords: settings.maxRecords,
+        maxBytes: settings.maxBytes,
+        withinMillis: Duration.toMillis(settings.within)
+      },
+      isClosing: true
+    })
+    const work = WorkLane.make(member, lane)
+    Worker.add(worker, work)
+    yield* Effect.raceFirst(Worker.run(worker), Worker.tellOfChanges(worker, work)).pipe(
+      Effect.ensuring(WorkLane.stopFeeder(work))
+    )
+  })
+
+/**
+ * Makes the producer of a partition, for as long as that takes and the partition is owned.
+ */
+const initialise = <K, V, E, R>(
+  settings: Settings<K, V, E, R>,
+  member: Member,
+  lane: Lane
+): Effect.Effect<
+  TransactionalProducer.TransactionalProducer["Service"] | null,
+  KafkaError,
+  KafkaDriver | Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const { groupId, transactionalIdPrefix } = settings
+    const transactionalId = [transactionalIdPrefix, groupId, lane.topic, lane.partition].join(".")
+    const made = Deferred.makeUnsafe<TransactionalProducer.TransactionalProducer["Service"]>()
+    const attempt = TransactionalProducer.make({ ...settings.producer, transactionalId }).pipe(
+      Effect.flatMap((producer) => Deferred.succeed(made, producer)),
+      Effect.asVoid
+    )
+    for (let failures = 1; lane.state === "owned"; failures++) {
+      const exit = yield* Effect.result(whileOwned(lane, attempt))
+      if (exit._tag === "Success") return exit.success ? yield* Deferred.await(made) : null
+      const { reason, recovery } = exit.failure
+      if (recovery !== "retry") return yield* Effect.fail(exit.failure)
+      if (reason._tag === "Unreachable") yield* noteUnreachable(member, reason.last)
+      yield* pause(lane, failures)
+    }
+    return null
+  })
