@@ -60,6 +60,28 @@ describe("a producer that no broker answers", () => {
       }))
   }
 
+  for (const fault of [Fault.NotSent(), Fault.Hang(), Fault.NoAnswer()]) {
+    it.effect(`is known to one that only asked for a topic's partitions: ${fault._tag}`, () =>
+      Effect.gen(function*() {
+        const { producer, double } = yield* Rig.make()
+        double.always("partitionCount", fault)
+        double.always("probe", fault)
+        for (const [index, [, form]] of Rig.forms.entries()) {
+          const { exit } = yield* Rig.timed(
+            form(producer, (transaction) => transaction.send([Rig.record("a")])),
+            index === 0 ? 10_000 : 0
+          )
+          Rig.reason(exit, index === 0 ? "TimedOut" : "Unreachable")
+        }
+        assert.isFalse((yield* producer.status).ready)
+        double.heal()
+        yield* TestClock.adjust("10 seconds")
+        assert.isTrue((yield* producer.status).ready)
+        yield* Rig.scopeForm(producer, (transaction) => transaction.send([Rig.record("b")]))
+        assert.deepStrictEqual(double.visible(), ["b"])
+      }))
+  }
+
   it.effect("probes at most every 100 ms, and in the end every few seconds", () =>
     Effect.gen(function*() {
       const { double } = yield* cutOff(Fault.NotSent())

@@ -183,6 +183,18 @@ export const openFailure = (
 const isSilence = (exhausted: Exhausted): boolean =>
   exhausted.last === null || exhausted.last.failure._tag !== "Answered"
 
+/**
+ * Notes that no broker answers, where a request outside of any session found it: from then on
+ * callers fail at once, in place of each paying its deadline.
+ */
+export const noteSilence = (
+  core: ProducerCore,
+  error: DriverError | Exhausted
+): Effect.Effect<void> =>
+  error._tag === "Exhausted" && isSilence(error)
+    ? core.reachability.lost(error.lastText)
+    : Effect.void
+
 // How long an InitProducerId without an answer is thought to be able to arrive late.
 const ownFenceMillis = 60_000
 

@@ -7,6 +7,7 @@ import { type KafkaError, UnknownTopic } from "../KafkaError.ts"
 import type { ProducerRecord } from "../ProducerRecord.ts"
 import type { RecordMetadata } from "../RecordMetadata.ts"
 import { encodeAll, type SizedRecord } from "./encodeRecord.ts"
+import { noteSilence } from "./liveSession.ts"
 import { note, type OpenTransaction, recordFailure, refusal, taint } from "./openTransaction.ts"
 import { partitionOfKey } from "./partitioner.ts"
 import type { PlacedRecord } from "./sendQueue.ts"
@@ -116,7 +117,13 @@ const askPartitionCount = (
 ): Effect.Effect<number, KafkaError> =>
   Effect.catch(
     transaction.core.topics.ask(topic, transaction.clock),
-    (error) => taint(transaction, "send", recordFailure(transaction, error, { topics: [topic] }))
+    (error) =>
+      Effect.andThen(
+        noteSilence(transaction.core, error),
+        Effect.suspend(() =>
+          taint(transaction, "send", recordFailure(transaction, error, { topics: [topic] }))
+        )
+      )
   )
 
 /**
