@@ -107,6 +107,8 @@ interface State extends Options {
   answered: Pending | undefined
   /** Requests whose frames pass as they come, and have not been handed on yet. */
   passing: Array<OpenEntry>
+  /** Requests whose answers pass as they come, and wait behind a barrier. */
+  waiting: Array<OpenEntry>
 }
 
 export const make = (options: Options): Connection => {
@@ -129,7 +131,7 @@ export const make = (options: Options): Connection => {
       leastBytes: 4,
       decide: (head) => decideResponse(state, head),
       onFrame: (frame) => onResponse(state, frame),
-      onBytes: (bytes, midFrame) => state.down.write(bytes, midFrame)
+      onBytes: (bytes, midFrame) => passResponses(state, bytes, midFrame)
     }),
     pending: new Map(),
     apart: { requests: 0, responses: 0 },
@@ -139,7 +141,8 @@ export const make = (options: Options): Connection => {
     lingering: false,
     collected: undefined,
     answered: undefined,
-    passing: []
+    passing: [],
+    waiting: []
   }
   listen(state)
   return {
@@ -439,14 +442,29 @@ const decideResponse = (state: State, head: Buffer): Scanner.Decision => {
     return "collect"
   }
   state.pending.delete(request.entry.correlationId)
-  const answer = { ...noAnswerFacts, delivered: isDelivered, synthetic: false }
+  const isWaiting = state.down.isWaiting()
+  const answer = { ...noAnswerFacts, delivered: isDelivered && !isWaiting, synthetic: false }
   state.shared.log.answered(request.entry, answer)
+  if (isDelivered && isWaiting) state.waiting.push(request.entry)
   if (!isDelivered) finish(state)
   return isDelivered ? "pass" : "swallow"
 }
 
 const isReadWhole = ({ active, copy, followers, isCopy, readsAnswer }: Pending): boolean =>
   readsAnswer || active !== undefined || followers.length > 0 || copy !== undefined || isCopy
+
+const passResponses = (state: State, bytes: Buffer, midFrame: boolean): void => {
+  const entries = state.waiting
+  if (entries.length === 0) return state.down.write(bytes, midFrame)
+  state.waiting = []
+  state.down.write(bytes, midFrame, () => {
+    for (const entry of entries) noteDelivered(entry)
+  })
+}
+
+const noteDelivered = (entry: OpenEntry): void => {
+  if (entry.answer !== null) entry.answer = { ...entry.answer, delivered: true }
+}
 
 const onResponse = (state: State, frame: Buffer): void => {
   const request = state.answered!
@@ -459,9 +477,7 @@ const onResponse = (state: State, frame: Buffer): void => {
   }
   const facts = readAnswer(state.shared, request, frame)
   state.shared.log.answered(entry, { ...facts, delivered: false, synthetic: false })
-  const onSent = () => {
-    if (entry.answer !== null) entry.answer = { ...entry.answer, delivered: true }
-  }
+  const onSent = () => noteDelivered(entry)
   if (active !== undefined && !state.muted) respond(state, frame, active, entry, onSent)
   else if (!request.isCopy && !state.muted && !state.clientGone) {
     state.down.write(frame, false, onSent)
