@@ -1,4 +1,4 @@
-import * as ProducerContract from "@kafka-once/proof/ProducerContract"
+import * as NetworkPartitions from "@kafka-once/proof/NetworkPartitions"
 import * as KafkaJs from "../src/KafkaJs.ts"
 
-ProducerContract.networks("kafkajs", (brokers) => KafkaJs.layer({ brokers }))
+NetworkPartitions.suite("kafkajs", (brokers) => KafkaJs.layer({ brokers }))
