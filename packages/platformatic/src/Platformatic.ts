@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import * as GroupProtocol from "@kafka-once/core/GroupProtocol"
 import { type Capabilities, KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import type { Recovery } from "@kafka-once/core/KafkaError"
 import { compressionsAlgorithms } from "@platformatic/kafka"
@@ -21,6 +22,7 @@ import * as Cluster from "./internal/cluster.ts"
 import * as CommittedOffsets from "./internal/committedOffsets.ts"
 import * as EndMarkers from "./internal/endMarkers.ts"
 import { answered } from "./internal/failure.ts"
+import * as RequestsOfConsumer from "./internal/groupProtocol.ts"
 import * as Lookups from "./internal/lookups.ts"
 import * as Session from "./internal/session.ts"
 import type { Settings } from "./internal/settings.ts"
@@ -147,10 +149,10 @@ export const capabilities: Capabilities = {
   epochBump: false,
   transactionVersion: 2,
   commitRetry: true,
-  correctReadCommitted: false,
-  revocationHold: false,
-  staticMembership: false,
-  lastStableOffset: false
+  correctReadCommitted: true,
+  revocationHold: true,
+  staticMembership: true,
+  lastStableOffset: true
 }
 
 /**
@@ -210,7 +212,11 @@ const make = Effect.fnUntraced(function*(options: Options) {
       EndMarkers.find(settings, cluster, topicPartition, offset, producerId),
     committedOffsets: (groupId, partitions) =>
       CommittedOffsets.read(settings, cluster, groupId, partitions),
-    openConsumer: null
+    openConsumer: (consumer) =>
+      Effect.flatMap(
+        RequestsOfConsumer.make(settings, cluster, consumer.requestTimeoutMillis),
+        (requests) => GroupProtocol.openSession(requests, consumer)
+      )
   })
 })
 

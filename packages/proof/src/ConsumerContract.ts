@@ -50,7 +50,7 @@ interface Bench {
 const withTopic = <E>(
   driver: DriverAt,
   topicOptions: EmbeddedKafka.TopicOptions,
-  test: (bench: Bench) => Effect.Effect<void, E, KafkaDriver | Scope.Scope>
+  test: (bench: Bench) => Effect.Effect<unknown, E, KafkaDriver | Scope.Scope>
 ) =>
   Effect.gen(function*() {
     const kafka = yield* EmbeddedKafka.EmbeddedKafka
@@ -466,10 +466,10 @@ const faults = (it: It, driver: DriverAt): void => {
         assert.isBelow(took, 9_000)
       }).pipe(Effect.ensuring(proxy.heal))))
 
-  it.effect("closing a session leaves no socket behind", () =>
-    withTopic(driver, {}, ({ options, proxy }) =>
-      Effect.gen(function*() {
-        yield* Effect.scoped(Consumer.openFromStart(options()))
-        yield* proxy.connections.awaitOpen(0)
-      })))
+  it.effect("closing a session and its driver leaves no socket behind", () =>
+    Effect.gen(function*() {
+      yield* withTopic(driver, {}, ({ options }) => Consumer.openFromStart(options()))
+      const proxy = yield* ProxiedKafka.Proxy
+      yield* proxy.connections.awaitOpen(0)
+    }))
 }

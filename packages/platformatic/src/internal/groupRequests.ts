@@ -1,0 +1,237 @@
+/**
+ * The requests of a consumer and its group, in the newest versions without tagged fields: every
+ * broker from Kafka 2.4 on speaks them.
+ */
+import type { GroupMembership } from "@kafka-once/core/GroupOffsets"
+import type * as GroupProtocol from "@kafka-once/core/GroupProtocol"
+import type { AbortedTransaction } from "@kafka-once/core/ReadCommitted"
+import type { TopicPartition } from "@kafka-once/core/TopicPartition"
+import {
+  fetchV11,
+  heartbeatV3,
+  joinGroupV5,
+  leaveGroupV3,
+  listOffsetsV5,
+  offsetCommitV7,
+  type Reader,
+  syncGroupV3
+} from "@platformatic/kafka"
+import * as FetchedBatches from "./fetchedBatches.ts"
+import { groupBy } from "./groupBy.ts"
+import { type Message, withCodes } from "./message.ts"
+
+export type Joined = ReturnType<typeof joinGroupV5.parseResponse>
+
+export const joinGroup = (
+  request: GroupProtocol.JoinRequest,
+  memberId: string
+): Message<Joined> => ({
+  request: "JoinGroup",
+  key: 11,
+  versions: [5, 5],
+  flexibleFrom: 6,
+  write: () =>
+    joinGroupV5.createRequest(
+      request.groupId,
+      request.sessionTimeoutMillis,
+      request.rebalanceTimeoutMillis,
+      memberId,
+      request.groupInstanceId,
+      "consumer",
+      request.protocols.map(({ metadata, name }) => ({ name, metadata: Buffer.from(metadata) }))
+    ),
+  read: (reader, version) => withCodes(() => joinGroupV5.parseResponse(0, 11, version, reader))
+})
+
+export type Synced = ReturnType<typeof syncGroupV3.parseResponse>
+
+export const syncGroup = (
+  { assignments, groupId, membership, protocol }: GroupProtocol.SyncRequest
+): Message<Synced> => ({
+  request: "SyncGroup",
+  key: 14,
+  versions: [3, 3],
+  flexibleFrom: 4,
+  write: () =>
+    syncGroupV3.createRequest(
+      groupId,
+      membership.generationId,
+      membership.memberId,
+      membership.groupInstanceId,
+      "consumer",
+      protocol,
+      assignments.map(({ assignment, memberId }) => ({
+        memberId,
+        assignment: Buffer.from(assignment)
+      }))
+    ),
+  read: (reader, version) => withCodes(() => syncGroupV3.parseResponse(0, 14, version, reader))
+})
+
+export const heartbeat = (
+  groupId: string,
+  { generationId, groupInstanceId, memberId }: GroupMembership
+): Message<number> => ({
+  request: "Heartbeat",
+  key: 12,
+  versions: [3, 3],
+  flexibleFrom: 4,
+  write: () => heartbeatV3.createRequest(groupId, generationId, memberId, groupInstanceId),
+  read: readCode
+})
+
+export const leaveGroup = (
+  groupId: string,
+  { groupInstanceId, memberId }: GroupMembership
+): Message<number> => ({
+  request: "LeaveGroup",
+  key: 13,
+  versions: [3, 3],
+  flexibleFrom: 4,
+  write: () => leaveGroupV3.createRequest(groupId, [{ memberId, groupInstanceId }]),
+  read: readCode
+})
+
+/** Answers the first code that is not 0. */
+export const offsetCommit = (
+  groupId: string,
+  { generationId, groupInstanceId, memberId }: GroupMembership,
+  positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
+): Message<number> => ({
+  request: "OffsetCommit",
+  key: 8,
+  versions: [7, 7],
+  flexibleFrom: 8,
+  write: () =>
+    offsetCommitV7.createRequest(
+      groupId,
+      generationId,
+      memberId,
+      groupInstanceId,
+      Array.from(groupBy(positions, ({ topic }) => topic), ([name, of]) => ({
+        name,
+        partitions: of.map(({ offset, partition }) => ({
+          partitionIndex: partition,
+          committedOffset: offset,
+          committedLeaderEpoch: -1,
+          committedMetadata: ""
+        }))
+      }))
+    ),
+  read: (reader, version) => {
+    const { topics } = withCodes(() => offsetCommitV7.parseResponse(0, 8, version, reader))
+    return topics.flatMap(({ partitions }) => partitions)
+      .find(({ errorCode }) => errorCode !== 0)?.errorCode ?? 0
+  }
+})
+
+const isolationLevels = { read_uncommitted: 0, read_committed: 1 } as const
+
+const timestamps = { earliest: -2n, latest: -1n } as const
+
+export interface ListedOffset {
+  readonly code: number
+  readonly offset: bigint
+}
+
+export const listOffset = (
+  { partition, topic }: TopicPartition,
+  at: "earliest" | "latest",
+  isolation: keyof typeof isolationLevels
+): Message<ListedOffset> => ({
+  request: "ListOffsets",
+  key: 2,
+  versions: [5, 5],
+  flexibleFrom: 6,
+  write: () =>
+    listOffsetsV5.createRequest(-1, isolationLevels[isolation], [{
+      name: topic,
+      partitions: [{
+        partitionIndex: partition,
+        currentLeaderEpoch: -1,
+        timestamp: timestamps[at]
+      }]
+    }]),
+  read: (reader, version) => {
+    const { topics } = withCodes(() => listOffsetsV5.parseResponse(0, 2, version, reader))
+    const found = topics[0]?.partitions[0]
+    if (found === undefined) throw new RangeError("ListOffsets was answered without a partition")
+    return { code: found.errorCode, offset: found.offset }
+  }
+})
+
+export interface FetchedPartition extends GroupProtocol.PartitionFetch {
+  readonly batches: ReadonlyArray<FetchedBatches.FetchedBatch>
+}
+
+export interface Fetched {
+  readonly code: number
+  readonly partitions: ReadonlyArray<FetchedPartition>
+}
+
+/** The client would decode every record, also of what is filtered out. */
+export const fetch = (request: GroupProtocol.FetchRequest): Message<Fetched> => ({
+  request: "Fetch",
+  key: 1,
+  versions: [11, 11],
+  flexibleFrom: 12,
+  write: () =>
+    fetchV11.createRequest(
+      request.maxWaitMillis,
+      1,
+      request.maxBytes,
+      isolationLevels[request.isolation],
+      0,
+      -1,
+      Array.from(groupBy(request.partitions, ({ topic }) => topic), ([topic, of]) => ({
+        // In this version the client takes the name for the id.
+        topicId: topic,
+        partitions: of.map(({ offset, partition }) => ({
+          partition,
+          currentLeaderEpoch: -1,
+          fetchOffset: offset,
+          lastFetchedEpoch: -1,
+          partitionMaxBytes: request.maxPartitionBytes
+        }))
+      })),
+      [],
+      ""
+    ),
+  read: (reader) => {
+    reader.readInt32()
+    const code = reader.readInt16()
+    reader.readInt32()
+    const partitions = reader.readArray(
+      () => {
+        const topic = reader.readString(false)
+        return reader.readArray(() => readPartition(reader, topic), false, false)
+      },
+      false,
+      false
+    ).flat()
+    return { code, partitions }
+  }
+})
+
+const readPartition = (reader: Reader, topic: string): FetchedPartition => {
+  const partition = reader.readInt32()
+  const code = reader.readInt16()
+  const highWatermark = reader.readInt64()
+  const lastStableOffset = reader.readInt64()
+  // The start of the log.
+  reader.readInt64()
+  const aborted: ReadonlyArray<AbortedTransaction> = reader.readNullableArray(
+    () => ({ producerId: reader.readInt64(), firstOffset: reader.readInt64() }),
+    false,
+    false
+  ) ?? []
+  // The replica to read from.
+  reader.readInt32()
+  const batches = FetchedBatches.read(reader.readBytes(false))
+  return { topic, partition, code, highWatermark, lastStableOffset, aborted, batches }
+}
+
+const readCode = (reader: Reader): number => {
+  reader.readInt32()
+  return reader.readInt16()
+}
