@@ -15,12 +15,16 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Address from "./internal/address.ts"
 import * as RequestsOfConsumer from "./internal/groupProtocol.ts"
 import * as Logging from "./internal/logging.ts"
 import * as PinnedFiles from "./internal/pinnedFiles.ts"
 import * as Reader from "./internal/reader.ts"
 import * as Session from "./internal/session.ts"
 import type { Settings } from "./internal/settings.ts"
+import * as TlsProblem from "./internal/tlsProblem.ts"
+import * as TokenProvider from "./internal/tokenProvider.ts"
 
 /**
  * How the servers are authenticated, and this client to them.
@@ -48,11 +52,39 @@ export interface TlsOptions {
  * @category models
  * @since 0.1.0
  */
-export interface SaslOptions {
+export interface SaslPassword {
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
   readonly username: string
   readonly password: Redacted.Redacted
 }
+
+/**
+ * A token of OAuth 2, asked for before each connection is authenticated, and again before its
+ * session ends.
+ *
+ * **Details**
+ *
+ * *Units and bounds*: the effect is run for each connection, so it should keep a token that is
+ * still good (`Effect.cachedWithTTL`). It may take `authenticationTimeout`.
+ *
+ * *Errors*: when it fails, nothing was sent, and the library tries again until its deadline. The
+ * text of its error is in the library's, so it must not hold the token.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SaslToken {
+  readonly mechanism: "oauthbearer"
+  readonly token: Effect.Effect<Redacted.Redacted, unknown>
+}
+
+/**
+ * How this client proves who it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SaslOptions = SaslPassword | SaslToken
 
 /**
  * How to reach the brokers.
@@ -60,14 +92,16 @@ export interface SaslOptions {
  * **Details**
  *
  * *Shape*
- * - `brokers`: bootstrap addresses, `host:port`; others are learnt from them.
+ * - `brokers`: bootstrap addresses, `host:port` or `[IPv6]:port`; others are learnt from them.
  * - `clientId`: names this program in the broker's logs and quotas.
  * - `tls`: `true`, or options, to connect with TLS.
- * - `insecure`: allows SASL PLAIN without TLS, which sends the password as it is.
+ * - `insecure`: allows SASL PLAIN or OAUTHBEARER without TLS, which send the password or the
+ *   token as it is.
  *
  * *Units and bounds*: `connectionTimeout` (1 second) is for TCP and TLS of one connection,
- * `authenticationTimeout` (10 seconds) for its SASL exchange. `requestTimeout` (3 seconds) is for
- * the requests that belong to no producer; a producer's own come with the producer's options.
+ * `authenticationTimeout` (3 seconds) for each request of its SASL exchange, and for an effect that
+ * gives a token. `requestTimeout` (3 seconds) is for the requests that belong to no producer; a
+ * producer's own come with the producer's options.
  * `reauthenticationThreshold` (10 seconds) is how long before a SASL session ends it is renewed.
  * `metadataMaxAge` (5 minutes) is how long leaders are remembered while nothing fails.
  *
@@ -159,7 +193,7 @@ export const capabilities: Capabilities = {
  * **Details**
  *
  * *Errors*: `KafkaJsError` with the reason `InvalidOption` (an address that is none, PLAIN without
- * TLS) or `ClientChanged`. Nothing is connected yet: a broker that cannot be reached, or that
+ * TLS, a key that cannot be read) or `ClientChanged`. Nothing is connected yet: a broker that cannot be reached, or that
  * refuses the credentials, fails the first session.
  *
  * *Source*: the sha256 of every file of kafkajs that the driver relies on is checked here.
@@ -179,7 +213,11 @@ export const layer = (options: Options): Layer.Layer<KafkaDriver, KafkaJsError> 
  *
  * **Details**
  *
- * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read.
+ * *Shape*: as {@link Options}, with a `Config` in place of each value. `tls`, which is not always an
+ * object, is one `Config`: `Config.unwrap({ ca: Config.String("KAFKA_CA") })`.
+ *
+ * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read, which
+ * names the variable.
  *
  * @category layers
  * @since 0.1.0
@@ -215,35 +253,47 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
 })
 
-const settingsOf = (options: Options): Effect.Effect<Settings, KafkaJsError> => {
+const settingsOf = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<Settings, KafkaJsError, Scope.Scope> {
   const problem = problemOf(options)
-  if (problem !== null) return Effect.fail(new KafkaJsError({ reason: problem }))
-  const { sasl, tls } = options
-  const given = typeof tls === "object" ? tls : {}
-  return Effect.succeed({
-    brokers: options.brokers,
+  if (problem !== null) return yield* new KafkaJsError({ reason: problem })
+  const { sasl } = options
+  const authenticationTimeoutMillis = millisOf(options.authenticationTimeout, "3 seconds")
+  return {
+    brokers: options.brokers.flatMap((broker) => Address.parse(broker) ?? []),
     clientId: options.clientId ?? "kafka-once",
-    tls: tls === undefined || tls === false ? null : {
-      ca: given.ca,
-      cert: given.cert,
-      key: given.key,
-      passphrase: given.passphrase,
-      serverName: given.serverName
-    },
-    sasl: sasl ?? null,
+    tls: tlsOf(options),
+    sasl: sasl === undefined
+      ? null
+      : sasl.mechanism === "oauthbearer"
+      ? {
+        mechanism: sasl.mechanism,
+        tokens: yield* TokenProvider.make(sasl.token, authenticationTimeoutMillis)
+      }
+      : sasl,
     connectionTimeoutMillis: millisOf(options.connectionTimeout, "1 second"),
-    authenticationTimeoutMillis: millisOf(options.authenticationTimeout, "10 seconds"),
+    authenticationTimeoutMillis,
     reauthenticationThresholdMillis: millisOf(options.reauthenticationThreshold, "10 seconds"),
     requestTimeoutMillis: millisOf(options.requestTimeout, "3 seconds"),
     metadataMaxAgeMillis: millisOf(options.metadataMaxAge, "5 minutes")
-  })
+  }
+})
+
+const tlsOf = ({ tls }: Options): Settings["tls"] => {
+  if (tls === undefined || tls === false) return null
+  const given = tls === true ? {} : tls
+  return {
+    ca: given.ca,
+    cert: given.cert,
+    key: given.key,
+    passphrase: given.passphrase,
+    serverName: given.serverName
+  }
 }
 
 const millisOf = (given: Duration.Input | undefined, otherwise: Duration.Input): number =>
   Duration.toMillis(given ?? otherwise)
-
-// kafkajs splits an address at its colons, so an IPv6 address cannot be given to it.
-const address = /^[^:\s/@[\]]+:(\d{1,5})$/
 
 const times = [
   "connectionTimeout",
@@ -273,7 +323,14 @@ const problemOfTimes = (options: Options): InvalidOption | null => {
 }
 
 const problemOf = (options: Options): InvalidOption | null =>
-  problemOfBrokers(options) ?? problemOfSasl(options) ?? problemOfTimes(options)
+  problemOfBrokers(options) ?? problemOfSasl(options) ?? problemOfTls(options) ??
+    problemOfTimes(options)
+
+const problemOfTls = (options: Options): InvalidOption | null => {
+  const tls = tlsOf(options)
+  const problem = tls === null ? null : TlsProblem.find(tls)
+  return problem === null ? null : new InvalidOption(problem)
+}
 
 const problemOfBrokers = ({ brokers }: Options): InvalidOption | null => {
   // Options often come from JSON or from untyped code.
@@ -282,18 +339,22 @@ const problemOfBrokers = ({ brokers }: Options): InvalidOption | null => {
   }
   if (brokers.length === 0) return new InvalidOption({ option: "brokers", problem: "is empty" })
   for (const broker of brokers) {
-    const port = Number(address.exec(broker)?.[1] ?? 0)
-    if (port < 1 || port > 65_535) {
+    if (Address.parse(broker) === null) {
       return new InvalidOption({
         option: "brokers",
-        problem: `holds ${JSON.stringify(broker)}, which is not "host:port"`
+        problem: `holds ${JSON.stringify(broker)}, which is neither "host:port" nor "[IPv6]:port"`
       })
     }
   }
   return null
 }
 
-const mechanisms: ReadonlyArray<string> = ["plain", "scram-sha-256", "scram-sha-512"]
+const mechanisms: ReadonlyArray<string> = [
+  "plain",
+  "scram-sha-256",
+  "scram-sha-512",
+  "oauthbearer"
+]
 
 const problemOfSasl = ({ insecure, sasl, tls }: Options): InvalidOption | null => {
   if (sasl !== undefined && !mechanisms.includes(sasl.mechanism)) {
@@ -303,12 +364,17 @@ const problemOfSasl = ({ insecure, sasl, tls }: Options): InvalidOption | null =
         mechanisms.join(", ")
     })
   }
+  if (sasl?.mechanism === "oauthbearer" && !Effect.isEffect(sasl.token)) {
+    return new InvalidOption({ option: "sasl", problem: "has a `token` that is no Effect" })
+  }
+  const isReadable = sasl?.mechanism === "plain" || sasl?.mechanism === "oauthbearer"
   const isPlainText = tls === undefined || tls === false
-  return sasl?.mechanism === "plain" && isPlainText && insecure !== true
+  return isReadable && isPlainText && insecure !== true
     ? new InvalidOption({
       option: "sasl",
-      problem: "is PLAIN without TLS, which sends the password as it is; set `tls`, use SCRAM, " +
-        "or allow it with `insecure: true`"
+      problem: `is ${sasl.mechanism.toUpperCase()} without TLS, which sends the ${
+        sasl.mechanism === "plain" ? "password" : "token"
+      } as it is; set \`tls\`, use SCRAM, or allow it with \`insecure: true\``
     })
     : null
 }

@@ -19,10 +19,10 @@ const opening = (transactionalId: string, options: KafkaJs.Options) =>
   )
 
 const saslOf = (
-  mechanism: KafkaJs.SaslOptions["mechanism"],
+  mechanism: KafkaJs.SaslPassword["mechanism"],
   username: string,
   password: string
-): KafkaJs.SaslOptions => ({ mechanism, username, password: Redacted.make(password) })
+): KafkaJs.SaslPassword => ({ mechanism, username, password: Redacted.make(password) })
 
 type Sasl = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 

@@ -1,11 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
@@ -15,6 +11,7 @@ import * as KafkaJs from "../src/KafkaJs.ts"
 
 const brokers = ["127.0.0.1:9092"]
 const plain = { mechanism: "plain", username: "app", password: Redacted.make("hidden") } as const
+const bearer = { mechanism: "oauthbearer", token: Effect.succeed(Redacted.make("hidden")) } as const
 
 const build = (options: KafkaJs.Options) =>
   Effect.scoped(Effect.provide(Effect.map(KafkaDriver, ({ name }) => name), KafkaJs.layer(options)))
@@ -26,9 +23,13 @@ describe("KafkaJs", () => {
       [{ brokers: ["localhost"] }, "brokers", '"localhost"'],
       [{ brokers: ["localhost:0"] }, "brokers", '"localhost:0"'],
       [{ brokers: ["localhost:70000"] }, "brokers", '"localhost:70000"'],
-      [{ brokers: ["[::1]:9092"] }, "brokers", '"[::1]:9092"'],
+      [{ brokers: ["::1:9092"] }, "brokers", '"[IPv6]:port"'],
+      [{ brokers: ["[::1]"] }, "brokers", '"[::1]"'],
+      [{ brokers: ["[localhost]:9092"] }, "brokers", '"[localhost]:9092"'],
       [{ brokers: ["kafka://a:9092"] }, "brokers", '"kafka://a:9092"'],
-      [{ brokers, sasl: plain }, "sasl", "without TLS"],
+      [{ brokers, sasl: plain }, "sasl", "PLAIN without TLS"],
+      [{ brokers, sasl: bearer }, "sasl", "OAUTHBEARER without TLS"],
+      [{ brokers, sasl: { ...bearer, token: "t" }, tls: true }, "sasl", "no Effect"],
       [{ brokers: "localhost:9092" }, "brokers", "array"],
       [{ brokers, sasl: { ...plain, mechanism: "gssapi" } }, "sasl", '"gssapi"'],
       [{ brokers, connectionTimeout: "banana" }, "connectionTimeout", "banana"],
@@ -53,34 +54,6 @@ describe("KafkaJs", () => {
       assert.strictEqual(yield* build({ brokers, sasl: plain, tls: true }), "kafkajs")
       assert.strictEqual(yield* build({ brokers, sasl: plain, insecure: true }), "kafkajs")
     }))
-
-  it.effect("options are read from the configuration", () => {
-    const fromConfig = KafkaJs.layerConfig({
-      brokers: Config.Array(Schema.String, "BROKERS"),
-      sasl: {
-        mechanism: Config.Literals(["plain", "scram-sha-256", "scram-sha-512"], "MECHANISM"),
-        username: Config.String("USERNAME"),
-        password: Config.Redacted("PASSWORD")
-      },
-      connectionTimeout: Config.Duration("TIMEOUT")
-    })
-    const from = (env: Record<string, string>) =>
-      fromConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
-    const env = {
-      BROKERS: "a:1,b:2",
-      MECHANISM: "scram-sha-512",
-      USERNAME: "app",
-      PASSWORD: "hidden",
-      TIMEOUT: "2 seconds"
-    }
-    return Effect.gen(function*() {
-      const { capabilities, name } = yield* KafkaDriver.pipe(Effect.provide(from(env)))
-      assert.strictEqual(name, "kafkajs")
-      assert.isFalse(Object.values(capabilities).some((has) => has === true))
-      const missing = yield* Effect.flip(KafkaDriver.pipe(Effect.provide(from({}))))
-      assert.strictEqual(missing._tag, "ConfigError")
-    })
-  })
 })
 
 describe("the files of kafkajs", () => {

@@ -15,7 +15,7 @@ import type { Call, SocketGate } from "./socketGate.ts"
  */
 export const run = <A>(
   gate: SocketGate,
-  withoutSecrets: (text: string) => string,
+  retell: (text: string) => string,
   body: (call: Call) => Promise<A>
 ): Effect.Effect<A, DriverError> =>
   Effect.suspend(() => {
@@ -24,7 +24,7 @@ export const run = <A>(
     const call = gate.startCall()
     return Effect.tryPromise({
       try: () => body(call),
-      catch: (error) => classify(call, error, withoutSecrets)
+      catch: (error) => classify(call, error, retell)
     })
   }).pipe(Effect.onInterrupt(() => Effect.sync(gate.close)))
 

@@ -61,14 +61,19 @@ export const make = (
   requestTimeoutMillis: number,
   turn: number
 ): Client => {
-  const kafka = new Kafka(configOf(settings, gate, logging, requestTimeoutMillis, turn))
+  const kafka = new Kafka(configOf(settings, gate, logging, requestTimeoutMillis))
   // kafkajs keeps its way of making a cluster under a private symbol of each client. It is replaced
   // on this client alone: other users of kafkajs in the process are not touched.
   const internals = kafka as unknown as Record<symbol, CreateCluster>
   const symbol = createClusterSymbol(kafka)
   const create = internals[symbol]
   if (create === undefined) throw new Error("This is not the kafkajs that the driver is made for")
-  const createCluster: CreateCluster = (options) => repair(create.call(kafka, options))
+  const first = turn % settings.brokers.length
+  const repairs = {
+    bootstrap: [...settings.brokers.slice(first), ...settings.brokers.slice(0, first)],
+    authenticationTimeoutMillis: settings.authenticationTimeoutMillis
+  }
+  const createCluster: CreateCluster = (options) => repair(create.call(kafka, options), repairs)
   return {
     createProducer: (config) => {
       const created: Array<Cluster> = []
@@ -103,12 +108,11 @@ const configOf = (
   settings: Settings,
   gate: SocketGate,
   logging: Logging,
-  requestTimeoutMillis: number,
-  turn: number
+  requestTimeoutMillis: number
 ): KafkaConfig => {
-  const first = turn % settings.brokers.length
   return {
-    brokers: [...settings.brokers.slice(first), ...settings.brokers.slice(0, first)],
+    // kafkajs asks for texts, and would split them at their colons; `repair` gives the addresses.
+    brokers: settings.brokers.map(({ host, port }) => `${host}:${port}`),
     clientId: settings.clientId,
     ssl: settings.tls === null ? false : tlsOf(settings.tls),
     ...(settings.sasl === null ? {} : { sasl: saslOf(settings.sasl) }),
@@ -125,11 +129,17 @@ const configOf = (
 }
 
 // kafkajs and Node take secrets as text; this is the one place where they are unwrapped.
-const saslOf = (sasl: SaslSettings): SASLOptions => ({
-  mechanism: sasl.mechanism,
-  username: sasl.username,
-  password: Redacted.value(sasl.password)
-})
+const saslOf = (sasl: SaslSettings): SASLOptions =>
+  sasl.mechanism === "oauthbearer"
+    ? {
+      mechanism: sasl.mechanism,
+      oauthBearerProvider: () => sasl.tokens.take().then((value) => ({ value }))
+    }
+    : {
+      mechanism: sasl.mechanism,
+      username: sasl.username,
+      password: Redacted.value(sasl.password)
+    }
 
 const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
   rejectUnauthorized: true,
@@ -141,9 +151,15 @@ const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
 })
 
 /**
- * Takes the password out of a text: a server may answer with what it was sent.
+ * How a text of kafkajs is told: with the user that it is about, and without the password or the
+ * token, for a server may answer with what it was sent.
  */
-export const withoutSecrets = (settings: Settings) => (text: string): string => {
-  const password = settings.sasl === null ? "" : Redacted.value(settings.sasl.password)
-  return password === "" ? text : text.replaceAll(password, "<redacted>")
+export const retell = ({ sasl }: Settings) => (text: string): string => {
+  if (sasl === null) return text
+  if (sasl.mechanism === "oauthbearer") return without(text, sasl.tokens.newest())
+  const told = without(text, Redacted.value(sasl.password))
+  return told.startsWith("SASL ") ? `user "${sasl.username}", ${told}` : told
 }
+
+const without = (text: string, secret: string): string =>
+  secret === "" ? text : text.replaceAll(secret, "<redacted>")

@@ -30,7 +30,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Connection, never, Scope.Scope> {
   let connection: Opened | null = null
   let turn = 0
-  const withoutSecrets = Client.withoutSecrets(settings)
+  const retell = Client.retell(settings)
   // Calls of one gate must not overlap, or the failure of one would be told by the requests of
   // another.
   const oneAtATime = (yield* Semaphore.make(1)).withPermit
@@ -47,7 +47,7 @@ export const make = Effect.fnUntraced(function*(
     const client = Client.make(settings, gate, logging, requestTimeoutMillis, turn++)
     const opened = { gate, cluster: client.createCluster() }
     connection = opened
-    return Effect.as(Call.run(gate, withoutSecrets, () => opened.cluster.connect()), opened)
+    return Effect.as(Call.run(gate, retell, () => opened.cluster.connect()), opened)
   })
   const connected = Effect.suspend(() =>
     connection !== null && !connection.gate.isClosed() && connection.cluster.isConnected()
@@ -65,7 +65,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     run: (body) =>
       connected.pipe(
-        Effect.flatMap(({ cluster, gate }) => Call.run(gate, withoutSecrets, () => body(cluster))),
+        Effect.flatMap(({ cluster, gate }) => Call.run(gate, retell, () => body(cluster))),
         // After a refusal the connection is as good as before; after anything else it is not.
         Effect.tapError(({ failure }) => failure._tag === "Answered" ? Effect.void : drop),
         oneAtATime

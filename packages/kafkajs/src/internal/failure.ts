@@ -8,6 +8,7 @@
 import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
 import * as Answer from "./answer.ts"
 import type { Call, Exchange } from "./socketGate.ts"
+import * as TokenProvider from "./tokenProvider.ts"
 
 /** Requests that do what a call is for; every other one only finds the way. */
 const acts = new Set<Request>([
@@ -30,10 +31,11 @@ const acts = new Set<Request>([
 export const classify = (
   call: Call,
   error: unknown,
-  withoutSecrets: (text: string) => string
+  retell: (text: string) => string
 ): DriverError => {
   const own = unwrap(error)
-  const detail = withoutSecrets(detailOf(own))
+  // Cut last: half a secret would not be found in the text.
+  const detail = cut(retell(detailOf(own)))
   const fail = (request: Request, failure: Failure): DriverError =>
     new DriverError({ request, failure, detail })
 
@@ -58,7 +60,13 @@ const requestOf = (exchange: Exchange): Request => Answer.requestOf(exchange.api
 
 /** What is wrong with one exchange, or `null`. */
 const failureOf = (call: Call, exchange: Exchange, own: KafkaJsFailure): Failure | null => {
-  if (exchange.answer === null) return call.notKafka ? Failure.NotKafka() : Failure.NoAnswer()
+  if (exchange.answer === null) {
+    return call.notKafka
+      ? Failure.NotKafka()
+      : call.socketFailure === "duringTls" && requestOf(exchange) === "Connect"
+      ? Failure.TlsFailed()
+      : Failure.NoAnswer()
+  }
   switch (exchange.answer._tag) {
     case "Unreadable":
       return Failure.NotKafka()
@@ -101,7 +109,8 @@ const notSentErrors = new Set([
   "KafkaJSGroupCoordinatorNotFound",
   "KafkaJSMetadataNotLoaded",
   "KafkaJSTopicMetadataNotLoaded",
-  "KafkaJSLockTimeout"
+  "KafkaJSLockTimeout",
+  TokenProvider.unavailable
 ])
 
 /** What kafkajs' decoder throws where an answer is not what its version says. */
@@ -112,6 +121,7 @@ interface KafkaJsFailure {
   readonly name: string
   readonly message: string
   readonly code: unknown
+  readonly broker: unknown
 }
 
 /** kafkajs wraps an error when it repeats a call no more; the first one says what it was. */
@@ -122,11 +132,14 @@ const unwrap = (error: unknown): KafkaJsFailure => {
     if (!(inner instanceof Error) || !(inner.cause instanceof Error)) break
     inner = inner.cause
   }
-  if (!(inner instanceof Error)) return { name: "", message: String(inner), code: undefined }
+  if (!(inner instanceof Error)) {
+    return { name: "", message: String(inner), code: undefined, broker: undefined }
+  }
   return {
     name: inner.name,
     message: inner.message,
-    code: "code" in inner ? inner.code : undefined
+    code: "code" in inner ? inner.code : undefined,
+    broker: "broker" in inner ? inner.broker : undefined
   }
 }
 
@@ -148,6 +161,24 @@ const longestDetail = 300
 
 const detailOf = (own: KafkaJsFailure): string => {
   // kafkajs prints a whole message where it refuses one.
-  const text = own.message.startsWith("Invalid message") ? "Invalid message" : own.message
-  return text.length <= longestDetail ? text : `${text.slice(0, longestDetail)}...`
+  const text = own.message.startsWith("Invalid message") ? "Invalid message" : plainly(own.message)
+  return typeof own.broker === "string" && !text.includes(own.broker)
+    ? `${own.broker}: ${text}`
+    : text
+}
+
+const cut = (text: string): string =>
+  text.length <= longestDetail ? text : `${text.slice(0, longestDetail)}...`
+
+/** The alerts with which a server refuses a client's certificate, or the lack of one. */
+const ofCertificate = /alert.*(certificate|unknown ca)/
+
+/** OpenSSL gives a number, a routine, a file of its own, and in between what happened. */
+const plainly = (message: string): string => {
+  const reason = /SSL routines:[^:]*:([^:]+):/.exec(message)?.[1]
+  if (reason === undefined) return message
+  return ofCertificate.test(reason)
+    ? `${reason}: the broker refuses this client's certificate, or asks for one ` +
+      "(`tls.cert` and `tls.key`)"
+    : reason
 }

@@ -1,6 +1,7 @@
 /**
  * Repairs of one kafkajs cluster, made on that object alone.
  */
+import type { Address } from "./address.ts"
 import type { Cluster } from "./cluster.ts"
 
 interface ProtocolRequest {
@@ -15,10 +16,18 @@ interface ProtocolRequest {
   }
 }
 
+export interface Options {
+  readonly bootstrap: ReadonlyArray<Address>
+  readonly authenticationTimeoutMillis: number
+}
+
 interface RequestQueue {
   readonly pending: ReadonlyArray<unknown>
   readonly throttledUntil: number
   scheduleCheckPendingRequests: () => void
+  createSocketRequest: (
+    pushed: { readonly entry: { readonly apiKey: number } }
+  ) => { requestTimeout: number }
 }
 
 interface ConnectionPool {
@@ -28,19 +37,35 @@ interface ConnectionPool {
 
 interface Internals {
   readonly connectionPoolBuilder: {
-    build: (address?: object) => Promise<ConnectionPool>
+    build: (address?: Partial<Address>) => Promise<ConnectionPool>
   }
 }
 
-export const repair = (cluster: Cluster): Cluster => {
+/**
+ * kafkajs asks for a connection to no address when it means a bootstrap address, and would split
+ * its text at the first colon, IPv6 or not. It gets the next one of `bootstrap` instead.
+ */
+export const repair = (cluster: Cluster, options: Options): Cluster => {
+  const { authenticationTimeoutMillis, bootstrap } = options
   const { connectionPoolBuilder } = cluster as unknown as Internals
   const build = connectionPoolBuilder.build
-  connectionPoolBuilder.build = async (address) => repairPool(await build(address))
+  let next = 0
+  connectionPoolBuilder.build = async (address) =>
+    repairPool(
+      await build(address?.host === undefined ? bootstrap[next++ % bootstrap.length] : address),
+      authenticationTimeoutMillis
+    )
   return cluster
 }
 
-const repairPool = (pool: ConnectionPool): ConnectionPool => {
-  for (const { requestQueue } of pool.pool) repairQueue(requestQueue)
+const repairPool = (
+  pool: ConnectionPool,
+  authenticationTimeoutMillis: number
+): ConnectionPool => {
+  for (const { requestQueue } of pool.pool) {
+    repairQueue(requestQueue)
+    repairAuthentication(requestQueue, authenticationTimeoutMillis)
+  }
   const send = pool.send.bind(pool)
   pool.send = (request) => send(repairRequest(request))
   return pool
@@ -55,6 +80,19 @@ const repairQueue = (queue: RequestQueue): void => {
   const schedule = queue.scheduleCheckPendingRequests.bind(queue)
   queue.scheduleCheckPendingRequests = () => {
     if (queue.pending.length > 0) schedule()
+  }
+}
+
+/** SaslHandshake and SaslAuthenticate. */
+const authenticates = new Set([17, 36])
+
+/** kafkajs takes its authentication time-out for a lock alone, and never for the requests. */
+const repairAuthentication = (queue: RequestQueue, timeoutMillis: number): void => {
+  const create = queue.createSocketRequest.bind(queue)
+  queue.createSocketRequest = (pushed) => {
+    const created = create(pushed)
+    if (authenticates.has(pushed.entry.apiKey)) created.requestTimeout = timeoutMillis
+    return created
   }
 }
 

@@ -67,13 +67,13 @@ const make = (
     // Calls are sequential; `null` is kafkajs' word for no limit.
     maxInFlightRequests: null as unknown as number
   })
-  const withoutSecrets = Client.withoutSecrets(settings)
+  const retell = Client.retell(settings)
   return {
     options,
     gate,
     producer,
     cluster,
-    run: (body) => Call.run(gate, withoutSecrets, body),
+    run: (body) => Call.run(gate, retell, body),
     transaction: null,
     first: null,
     lostSequences: new Set()

@@ -100,6 +100,7 @@ const connect = ({ host, onConnect, port, ssl }: ISocketFactoryArgs): net.Socket
 const watch = (state: GateState, socket: net.Socket, secure: boolean): net.Socket => {
   const unanswered = new Map<number, Exchange>()
   let reached: "beforeTcp" | "duringTls" | "connected" = "beforeTcp"
+  let heard = false
   let toldOfEnd = false
   state.sockets.add(socket)
   socket.once("connect", () => {
@@ -111,8 +112,12 @@ const watch = (state: GateState, socket: net.Socket, secure: boolean): net.Socke
   socket.once("end", () => {
     toldOfEnd ||= reached === "connected"
   })
-  socket.once("error", () => {
-    state.call.socketFailure = reached
+  socket.once("data", () => {
+    heard = true
+  })
+  socket.once("error", (error) => {
+    // In TLS 1.3 a server that wants a certificate says so when the client's handshake is done.
+    state.call.socketFailure = !heard && isOfTls(error) ? "duringTls" : reached
     toldOfEnd = true
   })
   socket.once("close", () => {
@@ -126,6 +131,9 @@ const watch = (state: GateState, socket: net.Socket, secure: boolean): net.Socke
   endAtOnce(socket)
   return socket
 }
+
+const isOfTls = (error: Error): boolean =>
+  "code" in error && typeof error.code === "string" && error.code.startsWith("ERR_SSL_")
 
 const watchAnswers = (
   state: GateState,
