@@ -51,6 +51,12 @@ type Item = Bytes | Paced | { readonly _tag: "Barrier"; open: boolean } | { read
 /** Above this the source is no longer read: the back-pressure that TCP would give. */
 const waitingBytesMax = 8 * 1024 * 1024
 
+/**
+ * The same for what a socket has not taken yet. Node's own mark of 16 KB is passed by every read of
+ * a big frame: to stop and go on reading each time costs more than to pass the bytes.
+ */
+const unsentBytesMax = 1024 * 1024
+
 interface Options {
   readonly sink: Socket
   readonly source: Socket
@@ -122,7 +128,7 @@ const write = (
   send(state, bytes, onSent)
   state.midFrame = midFrame
   sendInserts(state)
-  if (state.sink.writableNeedDrain) throttle(state)
+  if (state.sink.writableLength > unsentBytesMax) throttle(state)
 }
 
 const send = ({ sink }: State, bytes: Buffer, onSent: OnSent | undefined): void => {
@@ -139,7 +145,7 @@ const sendInserts = (state: State): void => {
 }
 
 const throttle = ({ sink, source, waitingBytes }: State): void => {
-  const full = waitingBytes > waitingBytesMax || sink.writableNeedDrain
+  const full = waitingBytes > waitingBytesMax || sink.writableLength > unsentBytesMax
   if (full === source.isPaused()) return
   if (full) source.pause()
   else source.resume()

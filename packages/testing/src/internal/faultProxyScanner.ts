@@ -59,7 +59,9 @@ const push = (state: State, chunk: Buffer): string | null => {
   // Where the bytes begin that pass and have not been handed on.
   let start = 0
   const handOn = (end: number, midFrame: boolean): void => {
-    if (end > start) state.onBytes(bytes.subarray(start, end), midFrame)
+    if (end <= start) return
+    const isWhole = start === 0 && end === bytes.length
+    state.onBytes(isWhole ? bytes : bytes.subarray(start, end), midFrame)
   }
   while (at < bytes.length) {
     if (state.mode === "head") {
