@@ -39,17 +39,20 @@ export class Brokers extends Context.Service<Brokers, {
 export type DriverLayer = Layer.Layer<KafkaDriver, unknown, Brokers>
 
 /**
- * What of the contract does not apply to a driver.
+ * What differs from driver to driver, and from broker to broker.
  *
  * **Details**
  *
- * *Shape*: `neverSends`: requests for which the driver has no use on this broker, such as
- * AddOffsetsToTxn at version 2 of the transaction protocol.
+ * *Shape*
+ * - `broker`: the broker that the contract runs on.
+ * - `neverSends`: requests for which the driver has no use there, such as AddOffsetsToTxn at version
+ *   2 of the transaction protocol.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
+  readonly broker?: EmbeddedKafka.Options
   readonly neverSends?: ReadonlyArray<Request>
 }
 
@@ -77,7 +80,7 @@ export const suite = (name: string, driver: DriverLayer, options: Options = {}):
   const direct = Layer.unwrap(
     Effect.map(EmbeddedKafka.EmbeddedKafka, ({ bootstrapServers }) => at(driver, bootstrapServers))
   )
-  layer(direct.pipe(Layer.provideMerge(ProxiedKafka.layer())), {
+  layer(direct.pipe(Layer.provideMerge(ProxiedKafka.layer(options.broker))), {
     timeout: "3 minutes",
     excludeTestServices: true
   })(`the driver contract, ${name}`, (it) => {

@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
+import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import { KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
@@ -46,6 +47,24 @@ export type ResolveElsewhere = (
 ) => Effect.Effect<string, Error>
 
 /**
+ * What differs from driver to driver, and from broker to broker.
+ *
+ * **Details**
+ *
+ * *Shape*
+ * - `broker`: the broker that the contract runs on.
+ * - `registersBy`: the request that makes a partition part of a transaction; at version 2 of the
+ *   transaction protocol that is Produce itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly broker?: EmbeddedKafka.Options
+  readonly registersBy?: "AddPartitionsToTxn" | "Produce"
+}
+
+/**
  * Runs the contract of the library over a driver, on a broker of its own.
  *
  * @category testing
@@ -54,9 +73,10 @@ export type ResolveElsewhere = (
 export const suite = (
   name: string,
   driver: DriverAt,
-  resolveElsewhere: ResolveElsewhere
+  resolveElsewhere: ResolveElsewhere,
+  options: Options = {}
 ): void => {
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+  layer(ProxiedKafka.layer(options.broker), { timeout: "3 minutes", excludeTestServices: true })(
     `the producer, over ${name}`,
     (it) => {
       lostCommits(it, driver)
@@ -64,6 +84,7 @@ export const suite = (
       lostSends(it, driver)
       lostAborts(it, driver)
       refusals(it, driver)
+      registrations(it, driver, options.registersBy ?? "AddPartitionsToTxn")
       owners(it, driver)
     }
   )
@@ -109,12 +130,8 @@ const lostCommits = (it: It, driver: DriverAt): void => {
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>
         Effect.gen(function*() {
-          const lost = FaultProxyRule.dropResponse({
-            api: "EndTxn",
-            commit: true,
-            nth: 1,
-            transactionalId
-          })
+          // Every attempt, of a driver that can repeat a commit.
+          const lost = FaultProxyRule.dropResponse({ api: "EndTxn", commit: true, transactionalId })
           const outcome = yield* Effect.scoped(Effect.gen(function*() {
             const transaction = yield* producer.begin()
             yield* transaction.send([{ topic, key: "key", value: "one" }])
@@ -134,47 +151,45 @@ const lostCommits = (it: It, driver: DriverAt): void => {
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>
         Effect.gen(function*() {
-          const lost = FaultProxyRule.dropRequest({
-            api: "EndTxn",
-            commit: true,
-            nth: 1,
-            transactionalId
-          })
+          const match = { api: "EndTxn", commit: true, transactionalId } as const
           const exit = yield* send(topic, "one").pipe(
             producer.withTransaction(),
             Effect.exit,
-            proxy.withRule(lost)
+            proxy.withRule(FaultProxyRule.dropRequest(match))
           )
           assert.strictEqual(reasonOf(exit), "CommitRefused")
           yield* send(topic, "two").pipe(
             producer.withTransaction({ retry: soon }),
-            proxy.withRule(lost)
+            proxy.withRule(FaultProxyRule.dropRequest({ ...match, nth: 1 }))
           )
           assert.deepStrictEqual(yield* visible, ["two"])
         })
     ))
 
-  it.effect("a commit that arrives after its transaction was resolved decides nothing", () =>
+  it.effect("a commit that arrives after its transaction was decided decides nothing (P6, P7)", () =>
     withProducer(
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>
         Effect.gen(function*() {
+          const { commitRetry } = (yield* KafkaDriver).capabilities
           const match = { api: "EndTxn", commit: true, nth: 1, transactionalId } as const
           const held = FaultProxyRule.hold(match, "late commit")
-          const exit = yield* send(topic, "one").pipe(
-            producer.withTransaction(),
-            Effect.exit,
-            proxy.withRule(held)
-          )
-          assert.strictEqual(reasonOf(exit), "CommitRefused")
-          // The next transaction is open when the old commit comes through.
           yield* Effect.gen(function*() {
-            yield* send(topic, "two")
-            assert.strictEqual(yield* proxy.release("late commit"), 1)
-            yield* send(topic, "three")
-            return yield* Effect.fail("abort")
-          }).pipe(producer.withTransaction(), Effect.exit)
-          assert.deepStrictEqual(yield* visible, [])
+            const exit = yield* send(topic, "one").pipe(producer.withTransaction(), Effect.exit)
+            // The first attempt is in the network still: a repetition of it commits, or a fence
+            // aborts.
+            assert.strictEqual(reasonOf(exit), commitRetry ? "success" : "CommitRefused")
+            // The next transaction is open when the old commit comes through.
+            yield* Effect.gen(function*() {
+              yield* send(topic, "two")
+              assert.strictEqual(yield* proxy.release("late commit"), 1)
+              yield* send(topic, "three")
+              return yield* Effect.fail("abort")
+            }).pipe(producer.withTransaction(), Effect.exit)
+          }).pipe(proxy.withRule(held))
+          assert.deepStrictEqual(yield* visible, commitRetry ? ["one"] : [])
+          yield* send(topic, "four").pipe(producer.withTransaction())
+          assert.deepStrictEqual(yield* visible, commitRetry ? ["four", "one"] : ["four"])
         })
     ))
 }
@@ -359,23 +374,6 @@ const refusals = (it: It, driver: DriverAt): void => {
       )
   )
 
-  it.effect.each(["CONCURRENT_TRANSACTIONS", "NOT_COORDINATOR"] as const)(
-    "a registration that is refused with %s is repeated, and nobody notices",
-    (code) =>
-      withProducer(
-        driver,
-        ({ topic, proxy, transactionalId, visible }, producer) =>
-          Effect.gen(function*() {
-            const match = { api: "AddPartitionsToTxn", nth: [1, 2], transactionalId } as const
-            yield* send(topic, "one").pipe(
-              producer.withTransaction(),
-              proxy.withRule(FaultProxyRule.error(match, code))
-            )
-            assert.deepStrictEqual(yield* visible, ["one"])
-          })
-      )
-  )
-
   it.effect.each(["NOT_LEADER_OR_FOLLOWER", "NOT_ENOUGH_REPLICAS"] as const)(
     "a send that is refused with %s is repeated, and nobody notices",
     (code) =>
@@ -398,10 +396,8 @@ const refusals = (it: It, driver: DriverAt): void => {
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>
         Effect.gen(function*() {
-          const unknown = FaultProxyRule.error(
-            { api: "EndTxn", commit: true, nth: 1, transactionalId },
-            -1
-          )
+          const match = { api: "EndTxn", commit: true, transactionalId } as const
+          const unknown = FaultProxyRule.error(match, -1)
           const exit = yield* send(topic, "one").pipe(
             producer.withTransaction(),
             Effect.exit,
@@ -411,6 +407,33 @@ const refusals = (it: It, driver: DriverAt): void => {
           assert.deepStrictEqual(yield* visible, [])
         })
     ))
+}
+
+const registrations = (
+  it: It,
+  driver: DriverAt,
+  api: "AddPartitionsToTxn" | "Produce"
+): void => {
+  it.effect.each(["CONCURRENT_TRANSACTIONS", "NOT_COORDINATOR"] as const)(
+    "a registration that is refused with %s is repeated, and nobody notices",
+    (code) =>
+      withProducer(
+        driver,
+        ({ topic, proxy, transactionalId, visible }, producer) =>
+          Effect.gen(function*() {
+            const match = { api, nth: [1, 2], transactionalId } as const
+            // The leader asks the coordinator by itself, and says of all else that it has too few.
+            const told = api === "Produce" && code === "NOT_COORDINATOR"
+              ? "NOT_ENOUGH_REPLICAS"
+              : code
+            yield* send(topic, "one").pipe(
+              producer.withTransaction(),
+              proxy.withRule(FaultProxyRule.error(match, told))
+            )
+            assert.deepStrictEqual(yield* visible, ["one"])
+          })
+      )
+  )
 }
 
 const owners = (it: It, driver: DriverAt): void => {

@@ -8,9 +8,9 @@ import type { TransactionOutcome } from "@kafka-once/core/TransactionOutcome"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Effect from "effect/Effect"
 
-/** The first commit of a transactional id. */
+/** The commit of a transactional id, and every repetition of it. */
 export const commitOf = (transactionalId: string) =>
-  ({ api: "EndTxn", commit: true, nth: 1, transactionalId }) as const
+  ({ api: "EndTxn", commit: true, transactionalId }) as const
 
 /** What is lost, and what became of the transaction then. */
 export const losses = [
