@@ -1,9 +1,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type * as Tracer from "effect/Tracer"
 import { Busy, KafkaError, ProducerClosed } from "../KafkaError.ts"
 import * as Attempt from "./attempt.ts"
 import { CurrentCommitGuard } from "./commitGuard.ts"
@@ -24,60 +24,63 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 export const begin = (
   core: ProducerCore,
   restore: Restore,
-  options: {
-    readonly scope: Scope.Scope | null
-    readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
-  }
+  options: BeginOptions
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
-  Effect.suspend(() => {
+  Effect.withFiber((fiber) => {
     const { transactionalId } = core.settings
     if (options.scope !== null && core.current?.scope === options.scope) {
       return Effect.fail(OpenTransaction.nested(core))
     }
+    const clock = fiber.getRef(Clock.Clock)
     return Effect.flatMap(startTransactionSpan(transactionalId), (span) =>
-      beginInTurn(core, restore, options, span).pipe(
-        withStepSpan("begin", transactionalId, span),
-        Effect.onExit((exit) =>
+      Effect.onExit(
+        withStepSpan("begin", transactionalId, span)(
+          beginInTurn(core, restore, clock, { ...options, span })
+        ),
+        (exit) =>
           Exit.isSuccess(exit)
             ? Effect.void
-            : Clock.clockWith((clock) =>
-              Effect.sync(() =>
-                span.end(clock.currentTimeNanosUnsafe(), exit)
-              )
-            )
-        )
+            : Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit))
       ))
   })
+
+interface BeginOptions {
+  readonly scope: Scope.Scope | null
+  readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
+}
+
+interface SpannedOptions extends BeginOptions {
+  readonly span: Tracer.Span
+}
 
 const beginInTurn = (
   core: ProducerCore,
   restore: Restore,
-  options: {
-    readonly scope: Scope.Scope | null
-    readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
-  },
-  span: OpenTransaction.OpenTransaction["span"]
-): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
-  Effect.flatMap(
-    Effect.andThen(check(core), takePermit(core, restore)),
-    (releasePermit) =>
-      Effect.onExit(
-        Effect.andThen(
-          ensureSession(core, restore),
-          open(core, { ...options, span, releasePermit })
-        ),
-        (exit) => Exit.isSuccess(exit) ? Effect.void : releasePermit
-      )
-  )
+  clock: Clock.Clock,
+  options: SpannedOptions
+): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> => {
+  const refused = refusal(core, clock)
+  if (refused !== null) return Effect.fail(refused)
+  return Effect.flatMap(takePermit(core, restore), (releasePermit) =>
+    Effect.onExit(
+      Effect.suspend(() => {
+        // What waited in the queue may find the producer dead or the cluster gone by now.
+        const refused = refusal(core, clock)
+        if (refused !== null) return Effect.fail(refused)
+        const opening = open(core, { ...options, releasePermit })
+        // Without a session: the last release could not open one.
+        return core.live !== null ? opening : Effect.andThen(
+          restore(reopen(core, "begin", core.settings.initializeTimeout)),
+          opening
+        )
+      }),
+      (exit) => Exit.isSuccess(exit) ? Effect.void : releasePermit
+    ))
+}
 
 const open = (
   core: ProducerCore,
-  options: {
-    readonly scope: Scope.Scope | null
-    readonly commitWhen: ((exit: Exit.Exit<unknown, unknown>) => boolean) | undefined
-    readonly span: OpenTransaction.OpenTransaction["span"]
-    readonly releasePermit: Effect.Effect<void>
-  }
+  options: SpannedOptions & { readonly releasePermit: Effect.Effect<void> }
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
   Effect.withFiber((fiber) => {
     const { live } = core
@@ -89,7 +92,8 @@ const open = (
     const transaction = OpenTransaction.make({ ...options, core, live, clock, attempt, guard })
     core.current = transaction
     Attempt.note(attempt, transaction)
-    return Effect.as(Metric.update(core.metrics.openTransactions, 1), transaction)
+    core.metrics.openTransactions.updateUnsafe(1, fiber.context)
+    return Effect.succeed(transaction)
   })
 
 const closed = (core: ProducerCore): KafkaError => {
@@ -99,13 +103,10 @@ const closed = (core: ProducerCore): KafkaError => {
 }
 
 /**
- * Fails at once where waiting cannot help.
+ * The error of a begin where waiting cannot help, or `null`.
  */
-const check = (core: ProducerCore): Effect.Effect<void, KafkaError> =>
-  Effect.suspend(() => {
-    const dead = unusable(core, "begin")
-    return dead === null ? core.reachability.check("begin") : Effect.fail(dead)
-  })
+const refusal = (core: ProducerCore, clock: Clock.Clock): KafkaError | null =>
+  unusable(core, "begin") ?? core.reachability.check("begin", clock)
 
 /**
  * Takes the producer's one permit in the order of asking, and answers with how to give it back.
@@ -157,17 +158,3 @@ const busy = (core: ProducerCore, waitedMillis: number): KafkaError => {
   const reason = new Busy({ transactionalId, waiting: core.waiting, waitedMillis })
   return new KafkaError({ operation: "begin", reason })
 }
-
-/**
- * Opens a session where the last release could not.
- */
-const ensureSession = (core: ProducerCore, restore: Restore): Effect.Effect<void, KafkaError> =>
-  Effect.andThen(
-    // What waited in the queue may find the producer dead or the cluster gone by now.
-    check(core),
-    Effect.suspend(() =>
-      core.live === null
-        ? restore(reopen(core, "begin", core.settings.initializeTimeout))
-        : Effect.void
-    )
-  )

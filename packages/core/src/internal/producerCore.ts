@@ -74,9 +74,14 @@ export const transition = (core: ProducerCore, event: TransactionState.Event): v
  * Publishes an event; a subscriber that lags loses the oldest ones.
  */
 export const publish = (core: ProducerCore, event: ProducerEvent): Effect.Effect<void> =>
-  Effect.sync(() => {
-    PubSub.publishUnsafe(core.events, event)
-  })
+  Effect.sync(() => publishUnsafe(core, event))
+
+/**
+ * Publishes an event at once; see {@link publish}.
+ */
+export const publishUnsafe = (core: ProducerCore, event: ProducerEvent): void => {
+  PubSub.publishUnsafe(core.events, event)
+}
 
 /**
  * The error of a producer that cannot begin or send any more, or `null`.

@@ -13,7 +13,8 @@ import { KafkaError, Unreachable } from "../KafkaError.ts"
  * until a probe in the background gets an answer.
  */
 export interface Reachability {
-  readonly check: (operation: KafkaError["operation"]) => Effect.Effect<void, KafkaError>
+  /** The error while no broker answers; `null` while brokers do. */
+  readonly check: (operation: KafkaError["operation"], clock: Clock.Clock) => KafkaError | null
   readonly lost: (last: string) => Effect.Effect<void>
   readonly found: Effect.Effect<void>
   readonly since: () => { readonly sinceMillis: number; readonly last: string } | null
@@ -52,19 +53,12 @@ export const make = (options: {
   )
 
   return {
-    check: (operation) =>
-      Effect.suspend(() => {
-        const now = lost
-        return now === null ?
-          Effect.void :
-          Effect.flatMap(Clock.currentTimeMillis, (millis) =>
-            Effect.fail(
-              new KafkaError({
-                operation,
-                reason: new Unreachable({ sinceMillis: millis - now.sinceMillis, last: now.last })
-              })
-            ))
-      }),
+    check: (operation, clock) => {
+      if (lost === null) return null
+      const { last } = lost
+      const sinceMillis = clock.currentTimeMillisUnsafe() - lost.sinceMillis
+      return new KafkaError({ operation, reason: new Unreachable({ sinceMillis, last }) })
+    },
     lost: (last) =>
       Effect.flatMap(Clock.currentTimeMillis, (sinceMillis) => {
         if (lost !== null) return Effect.void

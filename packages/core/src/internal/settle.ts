@@ -1,5 +1,3 @@
-import type * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -31,7 +29,7 @@ import {
   tellSession,
   tokenOf
 } from "./openTransaction.ts"
-import { publish, transition } from "./producerCore.ts"
+import { publishUnsafe, transition } from "./producerCore.ts"
 import { monotonicMillisOf, untilDeadline } from "./repeat.ts"
 import { endSpan, withStepSpan } from "./telemetry.ts"
 
@@ -50,47 +48,41 @@ export const settle = (
 ): Effect.Effect<void, KafkaError> =>
   Effect.suspend(() => {
     transaction.ended = true
-    return Effect.flatMap(choose(transaction, exit), (choice) =>
-      (isEmpty(transaction)
-        ? settleEmpty(transaction, exit, choice)
-        : settleSent(transaction, exit, choice)).pipe(
-          // Only a broken invariant of the library ends here. Whatever it was, the body's own
-          // failure must not become a defect, and the permit must not be lost.
-          Effect.catchDefect((defect) =>
-            Effect.andThen(
-              Effect.logError("kafka-once: settling a transaction died; please report", defect),
-              unproven(transaction, exit)
-            )
-          ),
-          Effect.flatMap((ended) => conclude(transaction, exit, ended)),
-          // The program's own defect stays the same one, but it does not hide a failure of the
-          // body.
-          Effect.andThen(
-            choice.thrown !== null && Exit.isSuccess(exit)
-              ? Effect.failCause(choice.thrown)
-              : Effect.void
-          )
-        ))
+    const { commitWhen } = transaction
+    if (commitWhen === undefined) return settleBy(transaction, exit, Exit.isSuccess(exit))
+    return Effect.matchCauseEffect(Effect.sync(() => commitWhen(exit)), {
+      onSuccess: (chosen) => settleBy(transaction, exit, chosen),
+      // The program's own defect stays the same one, but it does not hide a failure of the body.
+      onFailure: (thrown) => {
+        const settled = settleBy(transaction, exit, false)
+        return Exit.isSuccess(exit) ? Effect.andThen(settled, Effect.failCause(thrown)) : settled
+      }
+    })
   })
 
 /**
- * What `commitWhen` chose for an exit, asked once; `thrown` is the defect with which it ended.
+ * Settles a transaction of whose exit it is known whether it is one to commit.
  */
-interface Choice {
-  readonly commitWhen: () => boolean
-  readonly thrown: Cause.Cause<never> | null
-}
-
-const choose = (
-  { commitWhen }: OpenTransaction,
-  exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<Choice> =>
-  commitWhen === undefined
-    ? Effect.succeed({ commitWhen: () => Exit.isSuccess(exit), thrown: null })
-    : Effect.map(Effect.exit(Effect.sync(() => commitWhen(exit))), (chosen) =>
-      Exit.isSuccess(chosen)
-        ? { commitWhen: () => chosen.value, thrown: null }
-        : { commitWhen: () => false, thrown: chosen.cause })
+const settleBy = (
+  transaction: OpenTransaction,
+  exit: Exit.Exit<unknown, unknown>,
+  mayCommit: boolean
+): Effect.Effect<void, KafkaError> =>
+  Effect.suspend(() =>
+    isEmpty(transaction)
+      ? settleEmpty(transaction, exit, mayCommit)
+      : settleSent(transaction, exit, mayCommit)
+  ).pipe(
+    // Only a broken invariant of the library ends here. Whatever it was, the body's own failure
+    // must not become a defect, and the permit must not be lost.
+    Effect.catchDefect((defect) =>
+      Effect.andThen(
+        Effect.logError("kafka-once: settling a transaction died; please report", defect),
+        unproven(transaction, exit)
+      )
+    ),
+    Effect.flatMap((ended) => conclude(transaction, exit, ended))
+  )
 
 const isEmpty = (transaction: OpenTransaction): boolean =>
   !transaction.asked && transaction.sendsUnderWay === 0
@@ -101,58 +93,56 @@ const isEmpty = (transaction: OpenTransaction): boolean =>
 const settleEmpty = (
   transaction: OpenTransaction,
   exit: Exit.Exit<unknown, unknown>,
-  { commitWhen }: Choice
-): Effect.Effect<Ended> =>
-  Effect.suspend(() => {
-    const { core } = transaction
-    transaction.decided = true
-    const ledger = ledgerOf(transaction, false)
-    // Nothing was asked of the broker, so nothing can have taken too long for it.
-    const decision = Settlement.decide(exit, { ...ledger, expired: null }, commitWhen)
-    transition(core, decision._tag === "Commit" ? "BodySucceeded" : "BodyFailed")
-    return endUnsent(transaction, decision)
-  })
+  mayCommit: boolean
+): Effect.Effect<Ended> => {
+  const { core } = transaction
+  transaction.decided = true
+  const ledger = ledgerOf(transaction, false)
+  // Nothing was asked of the broker, so nothing can have taken too long for it.
+  const decision = Settlement.decide(exit, { ...ledger, expired: null }, () => mayCommit)
+  transition(core, decision._tag === "Commit" ? "BodySucceeded" : "BodyFailed")
+  return endUnsent(transaction, decision)
+}
 
 /**
  * Ends a transaction of which the session was never told.
  */
-const endUnsent = (transaction: OpenTransaction, decision: Decision): Effect.Effect<Ended> =>
-  Effect.suspend(() => {
-    if (decision._tag === "Leave") return leave(transaction, decision.failure)
-    transition(transaction.core, "Drained")
-    transition(transaction.core, "Ended")
-    const ended: Ended = decision._tag === "Commit"
-      ? { outcome: TransactionOutcome.Committed({ proof: "nothing sent" }), failure: null }
-      : { outcome: TransactionOutcome.Aborted(), failure: decision.failure }
-    return Effect.as(replaceIfRetired(transaction, "the session could not begin"), ended)
-  })
+const endUnsent = (transaction: OpenTransaction, decision: Decision): Effect.Effect<Ended> => {
+  if (decision._tag === "Leave") return leave(transaction, decision.failure)
+  transition(transaction.core, "Drained")
+  transition(transaction.core, "Ended")
+  const ended: Ended = decision._tag === "Commit"
+    ? { outcome: TransactionOutcome.Committed({ proof: "nothing sent" }), failure: null }
+    : { outcome: TransactionOutcome.Aborted(), failure: decision.failure }
+  return Effect.as(replaceIfRetired(transaction, "the session could not begin"), ended)
+}
 
 const settleSent = (
   transaction: OpenTransaction,
   exit: Exit.Exit<unknown, unknown>,
-  { commitWhen }: Choice
-): Effect.Effect<Ended> =>
-  Effect.gen(function*() {
-    const { core } = transaction
-    const intent = Settlement.decide(exit, ledgerOf(transaction, false), commitWhen)
-    const wantsCommit = intent._tag === "Commit"
-    transition(core, wantsCommit ? "BodySucceeded" : "BodyFailed")
-    const isDrained = yield* drain(transaction, wantsCommit)
+  mayCommit: boolean
+): Effect.Effect<Ended> => {
+  const { core } = transaction
+  const intent = Settlement.decide(exit, ledgerOf(transaction, false), () => mayCommit)
+  const wantsCommit = intent._tag === "Commit"
+  transition(core, wantsCommit ? "BodySucceeded" : "BodyFailed")
+  return Effect.flatMap(drain(transaction, wantsCommit), (isDrained) => {
     transaction.decided = true
     const ledger = ledgerOf(transaction, transaction.interruptedBeforeCommit)
-    const decision = Settlement.decide(exit, ledger, commitWhen)
+    const decision = Settlement.decide(exit, ledger, () => mayCommit)
     if (isDrainingToCommit(core.state) && decision._tag !== "Commit") transition(core, "BodyFailed")
-    if (!isDrained) return yield* leaveUndrained(transaction, decision)
-    if (!transaction.told) return yield* endUnsent(transaction, decision)
+    if (!isDrained) return leaveUndrained(transaction, decision)
+    if (!transaction.told) return endUnsent(transaction, decision)
     switch (decision._tag) {
       case "Commit":
-        return yield* commit(transaction)
+        return commit(transaction)
       case "Abort":
-        return yield* abort(transaction, decision.failure)
+        return abort(transaction, decision.failure)
       case "Leave":
-        return yield* leave(transaction, decision.failure)
+        return leave(transaction, decision.failure)
     }
   })
+}
 
 const isDrainingToCommit = (state: State): boolean =>
   state._tag === "Draining" && state.intent === "commit"
@@ -164,32 +154,33 @@ const isDrainingToCommit = (state: State): boolean =>
  * On the way to a commit the wait can be interrupted: an interruption before EndTxn is sent aborts
  * (I10). The release itself is not interruptible, so this is the one place that looks.
  */
-const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effect<boolean> =>
+const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effect<boolean> => {
+  const { core, clock } = transaction
+  const startedAt = monotonicMillisOf(clock)
+  const left = () => {
+    const limit = Duration.toMillis(core.settings.drainTimeout)
+    return Duration.millis(Math.max(1, limit - (monotonicMillisOf(clock) - startedAt)))
+  }
+  if (!wantsCommit) return discardAndWait(transaction, left)
+  const quiet = Effect.exit(Effect.interruptible(awaitQuiet(transaction, left)))
+  return Effect.flatMap(quiet, (waited) => {
+    if (Exit.isSuccess(waited) && waited.value) return beforeCommit(transaction, left)
+    if (Exit.isFailure(waited)) noteInterruption(transaction)
+    // Whatever happens to it from now on, a send that has not settled by now never commits.
+    else transaction.unsettled = true
+    return discardAndWait(transaction, left)
+  })
+}
+
+/**
+ * The transaction will not commit: what has not been sent yet never is.
+ */
+const discardAndWait = (
+  transaction: OpenTransaction,
+  left: () => Duration.Duration
+): Effect.Effect<boolean> =>
   Effect.gen(function*() {
-    const { core, queue, clock } = transaction
-    const startedAt = monotonicMillisOf(clock)
-    const left = () => {
-      const limit = Duration.toMillis(core.settings.drainTimeout)
-      return Duration.millis(Math.max(1, limit - (monotonicMillisOf(clock) - startedAt)))
-    }
-    if (wantsCommit) {
-      const waited = yield* Effect.exit(Effect.interruptible(awaitQuiet(transaction, left())))
-      if (Exit.isSuccess(waited) && waited.value) {
-        yield* sendMergedOffsets(transaction, left)
-        yield* askGuard(transaction, left())
-        // The offsets are sent whole, so that their session stays clean; an interruption that came
-        // meanwhile is seen here.
-        const probe = transaction.offsets.size === 0
-          ? Exit.void
-          : yield* Effect.exit(Effect.interruptible(Effect.yieldNow))
-        if (Exit.isFailure(probe)) noteInterruption(transaction)
-        return true
-      }
-      if (Exit.isFailure(waited)) noteInterruption(transaction)
-      // Whatever happens to it from now on, a send that has not settled by now never commits.
-      else transaction.unsettled = true
-    }
-    // The transaction will not commit: what has not been sent yet never is.
+    const { core, queue } = transaction
     transaction.decided = true
     const { transactionalId } = core.settings
     const reason = new TransactionEnded({ transactionalId })
@@ -199,6 +190,27 @@ const drain = (transaction: OpenTransaction, wantsCommit: boolean): Effect.Effec
     return false
   })
 
+/**
+ * What is left to do before EndTxn when every send has settled.
+ */
+const beforeCommit = (
+  transaction: OpenTransaction,
+  left: () => Duration.Duration
+): Effect.Effect<boolean> => {
+  if (transaction.offsets.size === 0 && transaction.guard === null) return Effect.succeed(true)
+  return Effect.gen(function*() {
+    yield* sendMergedOffsets(transaction, left)
+    yield* askGuard(transaction, left())
+    // The offsets are sent whole, so that their session stays clean; an interruption that came
+    // meanwhile is seen here.
+    const probe = transaction.offsets.size === 0
+      ? Exit.void
+      : yield* Effect.exit(Effect.interruptible(Effect.yieldNow))
+    if (Exit.isFailure(probe)) noteInterruption(transaction)
+    return true
+  })
+}
+
 const noteInterruption = (transaction: OpenTransaction): void => {
   transaction.interruptedBeforeCommit = true
   transition(transaction.core, "BodyFailed")
@@ -206,13 +218,13 @@ const noteInterruption = (transaction: OpenTransaction): void => {
 
 const awaitQuiet = (
   transaction: OpenTransaction,
-  limit: Duration.Duration
+  left: () => Duration.Duration
 ): Effect.Effect<boolean> => {
   const { quiet, queue } = transaction
   return transaction.sendsUnderWay === 0 && queue.isIdle()
     // `Effect.interruptible` around it sees an interruption that is already there.
     ? Effect.succeed(true)
-    : within(Effect.andThen(Latch.await(quiet), queue.awaitIdle), limit)
+    : within(Effect.andThen(Latch.await(quiet), queue.awaitIdle), left())
 }
 
 const within = (wait: Effect.Effect<void>, limit: Duration.Duration): Effect.Effect<boolean> =>
@@ -317,7 +329,7 @@ const tell = (
   exit: Exit.Exit<unknown, unknown>,
   outcome: TransactionOutcome
 ): Effect.Effect<void> =>
-  Effect.contextWith((context: Context.Context<never>) => {
+  Effect.withFiber(({ context }) => {
     const { core, clock, beganAtMillis, acknowledgedRecords, acknowledgedBytes } = transaction
     const { metrics, settings } = core
     const durationMillis = monotonicMillisOf(clock) - beganAtMillis
@@ -332,7 +344,9 @@ const tell = (
       records: acknowledgedRecords,
       durationMillis
     })
-    return Effect.andThen(publish(core, settled), endSpan(transaction.span, exit, outcome._tag))
+    publishUnsafe(core, settled)
+    endSpan(transaction.span, clock, exit, outcome._tag)
+    return Effect.void
   })
 
 const outcomeMetric = (

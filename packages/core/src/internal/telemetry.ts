@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
@@ -140,15 +140,13 @@ export const startTransactionSpan = (transactionalId: string): Effect.Effect<Tra
  */
 export const endSpan = (
   span: Tracer.Span,
+  clock: Clock.Clock,
   exit: Exit.Exit<unknown, unknown>,
   outcome: string
-): Effect.Effect<void> =>
-  Clock.clockWith((clock) =>
-    Effect.sync(() => {
-      span.attribute("kafka_once.outcome", outcome)
-      span.end(clock.currentTimeNanosUnsafe(), exit)
-    })
-  )
+): void => {
+  span.attribute("kafka_once.outcome", outcome)
+  span.end(clock.currentTimeNanosUnsafe(), exit)
+}
 
 /**
  * The W3C `traceparent` header of a span.
