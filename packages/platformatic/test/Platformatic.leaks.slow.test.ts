@@ -7,5 +7,6 @@ const seed = Number(process.env["KAFKA_ONCE_SEED"] ?? 5)
 Leaks.suite("platformatic", (brokers) => Platformatic.layer({ brokers }), {
   scopes: 20_000,
   seed,
+  registersBy: "Produce",
   timeoutMillis: 900_000
 })

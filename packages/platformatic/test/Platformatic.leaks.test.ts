@@ -7,5 +7,6 @@ const seed = Number(process.env["KAFKA_ONCE_SEED"] ?? 4)
 Leaks.suite("platformatic", (brokers) => Platformatic.layer({ brokers }), {
   scopes: 2_000,
   seed,
+  registersBy: "Produce",
   timeoutMillis: 120_000
 })
