@@ -210,6 +210,17 @@ describe.each(Rig.forms)("a commit without an answer, %s", (_name, form) => {
 })
 
 describe("a commit without an answer", () => {
+  it.effect("is refused, not unknown, where its coordinator was never found", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.NoCoordinator())
+      const { exit } = yield* Rig.timed(Rig.scopeForm(producer, body))
+      // Not from the log: EndTxn was never sent, whatever can be read now.
+      assert.include(Rig.reason(exit, "CommitRefused").last, "FindCoordinator")
+      assert.strictEqual(double.count("endMarker"), 0)
+      assert.deepStrictEqual(double.visible(), [])
+    }))
+
   it.effect("whose repetition another instance has fenced does not fence that instance", () =>
     Effect.gen(function*() {
       const { double, producer, events } = yield* Rig.make()

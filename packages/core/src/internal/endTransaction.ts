@@ -53,24 +53,29 @@ const commitFailure = (reason: Reason): KafkaError =>
  * nothing interrupts.
  */
 export const commit = (transaction: OpenTransaction): Effect.Effect<Ended> =>
-  Effect.gen(function*() {
-    const { core } = transaction
-    transition(core, "Drained")
+  Effect.suspend(() => {
+    transition(transaction.core, "Drained")
     transaction.committing = true
-    const attempt = yield* Effect.result(endWithCommit(transaction))
-    if (attempt._tag === "Success") {
-      transition(core, "Ended")
-      yield* replaceIfRetired(transaction, "a request of the transaction had no answer")
-      return { outcome: TransactionOutcome.Committed({ proof: "answer" }), failure: null }
-    }
-    const { error, ambiguous } = attempt.failure
-    const refused = ambiguous ? null : refusal(transaction, error)
-    return refused === null
-      ? yield* resolveUnknown(transaction, error)
-      : yield* endRefused(transaction, refused)
+    return Effect.matchEffect(endWithCommit(transaction), {
+      onSuccess: () => endCommitted(transaction),
+      onFailure: ({ error, ambiguous }) => {
+        const refused = ambiguous ? null : refusal(transaction, error)
+        return refused === null
+          ? resolveUnknown(transaction, error)
+          : endRefused(transaction, refused)
+      }
+    })
   }).pipe(
     withStepSpan("commit", transaction.core.settings.transactionalId, transaction.span)
   )
+
+const endCommitted = (transaction: OpenTransaction): Effect.Effect<Ended> => {
+  transition(transaction.core, "Ended")
+  return Effect.as(
+    replaceIfRetired(transaction, "a request of the transaction had no answer"),
+    { outcome: TransactionOutcome.Committed({ proof: "answer" }), failure: null }
+  )
+}
 
 interface CommitFailed {
   readonly error: DriverError | Exhausted
@@ -87,8 +92,9 @@ const endWithCommit = (transaction: OpenTransaction): Effect.Effect<void, Commit
       request: "EndTxn",
       limit: core.settings.commitTimeout,
       attempt: live.session.end("commit"),
-      onUnanswered: () => {
-        ambiguous = true
+      onUnanswered: (error) => {
+        // A look-up of the coordinator that fails comes before EndTxn, which is then never sent.
+        ambiguous = ambiguous || error === null || error.request === "EndTxn"
         note(transaction, "Unanswered")
       },
       // Only the same commit may follow an ambiguous one (I8).

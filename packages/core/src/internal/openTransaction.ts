@@ -109,6 +109,9 @@ export const make = (options: {
     queue: SendQueue.make(live.session, core.settings, {
       prepare: Effect.suspend(() => tellSession(transaction)),
       appended: (batch, appended) => {
+        // The broker has it from an attempt of which the client does not know, so that the client's
+        // sequences may be behind: they are good for nothing more than this transaction's end.
+        if (appended.baseOffset < 0n) note(transaction, "Unanswered")
         transaction.registeredAtMillis ??= monotonicMillisOf(clock)
         transaction.acknowledgedRecords += batch.records.length
         transaction.acknowledgedBytes += batch.bytes

@@ -36,13 +36,14 @@ const isConcurrent = (error: DriverError): boolean =>
  * Repeats a request while its failures say that it may be repeated, until a deadline.
  *
  * `onUnanswered` is called for every attempt that was left without an answer, the one that the
- * deadline cut off included: its session is then no longer good for another transaction.
+ * deadline cut off included, of which nobody knows how far it had come (`null`): its session is
+ * then no longer good for another transaction.
  */
 export const untilDeadline = <A>(options: {
   readonly request: string
   readonly limit: Duration.Duration
   readonly attempt: Effect.Effect<A, DriverError>
-  readonly onUnanswered: () => void
+  readonly onUnanswered: (error: DriverError | null) => void
   readonly mayRepeat?: (error: DriverError) => boolean
 }): Effect.Effect<A, DriverError | Exhausted> =>
   Effect.suspend(() => {
@@ -55,7 +56,7 @@ export const untilDeadline = <A>(options: {
     const loop: Effect.Effect<A, DriverError> = Effect.catch(options.attempt, (error) => {
       last = error
       underWay = false
-      if (isUnanswered(error)) options.onUnanswered()
+      if (isUnanswered(error)) options.onUnanswered(error)
       if (!mayRepeat(error)) return Effect.fail(error)
       const pause = isConcurrent(error)
         ? concurrentPauseMillis(concurrent++)
@@ -70,7 +71,7 @@ export const untilDeadline = <A>(options: {
     return Effect.timeoutOrElse(loop, {
       duration: options.limit,
       orElse: () => {
-        if (underWay) options.onUnanswered()
+        if (underWay) options.onUnanswered(null)
         const afterMillis = Duration.toMillis(options.limit)
         return Effect.fail(new Exhausted({ request: options.request, afterMillis, last }))
       }

@@ -52,6 +52,7 @@ export type Operation =
  *
  * - `Answer`: the broker refuses with a code and does nothing; `partition` limits it to one batch.
  * - `ActNoAnswer`: the broker acts, and the answer is lost. `NoAnswer`: the request is lost.
+ * - `NoCoordinator`: the look-up before the request is lost, and the request is never sent.
  * - `Hang`: the request is lost, and the client waits for ever. `ActHang`: the same for the answer.
  * - `Late`: no answer now; the broker acts when the test says `releaseLate`.
  * - `Delay`: the broker acts after a while; `Gate`: when the test opens it. `Die`: the client
@@ -60,6 +61,7 @@ export type Operation =
 export type Fault = Data.TaggedEnum<{
   Answer: { readonly code: number; readonly partition?: number; readonly request?: Request }
   NoAnswer: {}
+  NoCoordinator: {}
   ActNoAnswer: {}
   NotSent: {}
   Refused: {}
@@ -108,6 +110,8 @@ export const fullCapabilities: Capabilities = {
 
 export interface Options {
   readonly topics?: { readonly [topic: string]: number }
+  /** The cluster of another double, in place of one of its own. */
+  readonly broker?: BrokerDouble.BrokerDouble
   readonly capabilities?: Partial<Capabilities>
   /** Asked for a fault where no script has one. */
   readonly chaos?: (operation: Operation) => Fault | null
@@ -134,7 +138,7 @@ interface State {
 /** Makes a driver whose scripts and sessions are checked when the test's scope closes. */
 export const make = (options: Options = {}) =>
   Effect.gen(function*() {
-    const broker = BrokerDouble.make(options.topics ?? { orders: 3, audit: 1 })
+    const broker = options.broker ?? BrokerDouble.make(options.topics ?? { orders: 3, audit: 1 })
     const state: State = {
       broker,
       calls: [],
@@ -262,6 +266,8 @@ const perform = <A>(state: State, spec: Request_<A>): Effect.Effect<A, DriverErr
             : fail(Failure.Answered({ code: fault.code }), fault.request)
         case "NoAnswer":
           return fail(Failure.NoAnswer())
+        case "NoCoordinator":
+          return fail(Failure.NoAnswer(), "FindCoordinator")
         case "ActNoAnswer":
           return Effect.andThen(Effect.exit(act()), fail(Failure.NoAnswer()))
         case "NotSent":
