@@ -17,6 +17,14 @@ const showing = (...values: ReadonlyArray<string>): PartitionLog => ({
     baseSequence: -1,
     isTransactional: false,
     control: null,
+    partitionLeaderEpoch: 0,
+    crc: 0,
+    compression: "none",
+    isControl: false,
+    coordinatorEpoch: null,
+    baseTimestamp: 0n,
+    maxTimestamp: 0n,
+    recordCount: 1,
     records: [{
       offset: BigInt(index),
       timestamp: 0n,
@@ -24,7 +32,7 @@ const showing = (...values: ReadonlyArray<string>): PartitionLog => ({
       value: new TextEncoder().encode(value),
       headers: []
     }]
-  } as PartitionLog["batches"][number]))
+  }))
 })
 
 const pair = (told: Written["told"]): Written => ({ values: ["a", "b"], told })
