@@ -187,7 +187,8 @@ export const SessionEvent = Data.taggedEnum<SessionEvent>()
  *   nothing.
  * - `seek`: reads a partition from there on; what was fetched of it before is dropped, a fetch that
  *   is on its way included. Nobody takes from the partition meanwhile. `"earliest"` and `"latest"`
- *   are looked up under the session's isolation.
+ *   are looked up under the session's isolation. A call that fails or is interrupted changes nothing
+ *   later.
  * - `pause`, `resume`: stop and go on fetching; what is fetched of a paused partition is dropped
  *   where it would use up the bounds, and fetched again later.
  * - `settled`: everything of the partition below the offset is done. A client that can hold a

@@ -55,6 +55,8 @@ interface World {
   readonly coordinated: Map<string, Coordinated>
   readonly committed: Map<string, CommittedOffset>
   readonly groups: Map<string, GroupDouble.GroupDouble>
+  /** Commits that moved a group back: anomaly E4. */
+  readonly regressions: Array<string>
 }
 
 export const make = (topics: { readonly [topic: string]: number }) => {
@@ -62,7 +64,8 @@ export const make = (topics: { readonly [topic: string]: number }) => {
     logs: new Map(),
     coordinated: new Map(),
     committed: new Map(),
-    groups: new Map()
+    groups: new Map(),
+    regressions: []
   }
   let nextProducerId = 1_000n
   let change = Deferred.makeUnsafe<void>()
@@ -177,7 +180,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
     ): void => {
       for (const { offset, partition, topic } of positions) {
         const key = `${groupId}/${toKey({ topic, partition })}`
-        world.committed.set(key, { topic, partition, offset, metadata: null })
+        commitOffset(world, key, { topic, partition, offset, metadata: null })
       }
     },
     /** A group, which the first member of it makes. */
@@ -221,6 +224,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       const log = world.logs.get(toKey(at))!
       return { highWatermark: log.next, lastStableOffset: Log.lastStableOffset(log) }
     },
+    regressions: () => world.regressions,
     /** Tells readers to look again. */
     changed,
     nextChange: () => change,
@@ -290,12 +294,20 @@ const end = (world: World, id: Coordinated, how: End): void => {
     for (const { groupId, metadata, positions } of ongoing.offsets) {
       for (const { topic, partition, offset } of positions) {
         const key = `${groupId}/${toKey({ topic, partition })}`
-        world.committed.set(key, { topic, partition, offset, metadata })
+        commitOffset(world, key, { topic, partition, offset, metadata })
       }
     }
   }
   id.ongoing = null
   id.last = how
+}
+
+const commitOffset = (world: World, key: string, to: CommittedOffset): void => {
+  const from = world.committed.get(key)?.offset ?? null
+  if (from !== null && to.offset !== null && to.offset < from) {
+    world.regressions.push(`${key}: ${from} to ${to.offset}`)
+  }
+  world.committed.set(key, to)
 }
 
 const expire = (world: World, now: number): void => {

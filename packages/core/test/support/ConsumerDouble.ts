@@ -18,7 +18,7 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type * as BrokerDouble from "./BrokerDouble.ts"
 
 /** How the port's calls pass the driver double's log and faults. */

@@ -93,12 +93,10 @@ export const noteReachable = (member: Member): Effect.Effect<void> =>
   })
 
 /**
- * Whether a failure is one that time or another broker cures.
+ * Whether a failure may be cured by time, another broker, or another membership. Reading changes
+ * nothing, so that an answer nobody expects is asked for again, too.
  */
-export const isPassing = (error: DriverError): boolean => {
-  const verdict = verdictOf(error)
-  return verdict === "retry" || verdict === "refresh"
-}
+const isPassing = (error: DriverError): boolean => verdictOf(error) !== "reconfigure"
 
 /**
  * Whether a failure means that brokers do not answer, as opposed to one that answers "not yet".

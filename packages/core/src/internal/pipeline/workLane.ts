@@ -96,12 +96,13 @@ export const startFeeder = (
  * Stops taking records of a lane, and drops what was taken.
  */
 export const stopFeeder = (work: WorkLane): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  Effect.gen(function*() {
     const { feeder } = work
     work.feeder = null
+    // First: until it has ended it may still put something into the hand.
+    if (feeder !== null) yield* Fiber.interrupt(feeder)
     work.hand = null
     Latch.openUnsafe(work.hungry)
-    return feeder === null ? Effect.void : Fiber.interrupt(feeder)
   })
 
 /**

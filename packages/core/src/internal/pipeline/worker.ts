@@ -14,7 +14,7 @@ import { noteReachable, noteUnreachable, pauseMillis } from "../consumer/member.
 import { toCommitted, whileOwned } from "../consumer/positions.ts"
 import { gather, type Source, wake } from "./gather.ts"
 import type { PipelineMetrics } from "./pipelineMetrics.ts"
-import { PartFailed } from "./processPart.ts"
+import type { PartFailed } from "./processPart.ts"
 import * as Retries from "./retries.ts"
 import * as Suspicion from "./suspicion.ts"
 import { transact } from "./transact.ts"
@@ -167,7 +167,10 @@ const runOnce = <K, V, E, R>(
     const { metrics, producer, settings } = worker
     const exit = yield* inOwnFiber(worker, parts, transact(settings, metrics, producer, parts))
     if (Exit.isSuccess(exit)) return yield* succeeded(worker, parts)
-    for (const { work } of parts) work.isUnplaced = true
+    for (const { work } of parts) {
+      work.isUnplaced = true
+      yield* stopFeeder(work)
+    }
     yield* Metric.update(metrics.failures, 1)
     const { cause } = exit
     // A defect of the program stays one. An interruption is a lane's that was lost.
@@ -279,10 +282,18 @@ const passOrFail = <K, V, E, R>(
     const { member } = lanes[0]!
     if (reason._tag === "Unreachable") yield* noteUnreachable(member, reason.last)
     worker.failures += 1
-    const changed = worker.wake
-    // A lane that is taken away meanwhile does not wait for the rest of the pause.
-    yield* Effect.timeoutOption(Deferred.await(changed), pauseMillis(worker.failures))
+    yield* Effect.timeoutOption(awaitStopped(worker), pauseMillis(worker.failures))
   })
+
+/**
+ * Waits until a lane is taken away: it does not wait for the rest of a pause.
+ */
+const awaitStopped = <K, V, E, R>(worker: Worker<K, V, E, R>): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    worker.broken !== null || stopped(worker).length > 0
+      ? Effect.void
+      : Effect.andThen(Deferred.await(worker.wake), awaitStopped(worker))
+  )
 
 /**
  * Holds a failure against the records of parts: they are tried again by the schedule, then in
