@@ -18,6 +18,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Address from "./internal/address.ts"
 import * as Cluster from "./internal/cluster.ts"
 import * as CommittedOffsets from "./internal/committedOffsets.ts"
 import * as EndMarkers from "./internal/endMarkers.ts"
@@ -26,6 +28,8 @@ import * as RequestsOfConsumer from "./internal/groupProtocol.ts"
 import * as Lookups from "./internal/lookups.ts"
 import * as Session from "./internal/session.ts"
 import type { Settings } from "./internal/settings.ts"
+import * as TlsProblem from "./internal/tlsProblem.ts"
+import * as TokenProvider from "./internal/tokenProvider.ts"
 
 /**
  * How the servers are authenticated, and this client to them.
@@ -53,11 +57,39 @@ export interface TlsOptions {
  * @category models
  * @since 0.1.0
  */
-export interface SaslOptions {
+export interface SaslPassword {
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
   readonly username: string
   readonly password: Redacted.Redacted
 }
+
+/**
+ * A token of OAuth 2, asked for before each connection is authenticated, and again before its
+ * session ends.
+ *
+ * **Details**
+ *
+ * *Units and bounds*: the effect is run for each connection, so it should keep a token that is
+ * still good (`Effect.cachedWithTTL`). It may take `authenticationTimeout`.
+ *
+ * *Errors*: when it fails, nothing was sent, and the library tries again until its deadline. The
+ * text of its error is in the library's, so it must not hold the token.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SaslToken {
+  readonly mechanism: "oauthbearer"
+  readonly token: Effect.Effect<Redacted.Redacted, unknown>
+}
+
+/**
+ * How this client proves who it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SaslOptions = SaslPassword | SaslToken
 
 /**
  * How records are compressed, batch by batch.
@@ -73,18 +105,20 @@ export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd"
  * **Details**
  *
  * *Shape*
- * - `brokers`: bootstrap addresses, `host:port` or `[ipv6]:port`; others are learnt from them.
+ * - `brokers`: bootstrap addresses, `host:port` or `[IPv6]:port`; others are learnt from them.
  * - `clientId`: names this program in the broker's logs and quotas.
  * - `tls`: `true`, or options, to connect with TLS.
- * - `insecure`: allows SASL PLAIN without TLS, which sends the password as it is.
+ * - `insecure`: allows SASL PLAIN or OAUTHBEARER without TLS, which send the password or the
+ *   token as it is.
  * - `connectionsPerBroker` (4): all sessions of the driver share so many connections to each
  *   broker. A broker handles one request of a connection at a time, so that many transactional ids
  *   gain from several.
  * - `compression` (`"none"`): how records are compressed.
  *
  * *Units and bounds*: `connectionTimeout` (1 second) is for TCP and TLS of one connection,
- * `authenticationTimeout` (10 seconds) for its SASL exchange. `requestTimeout` (3 seconds) is for
- * the requests that belong to no producer; a producer's own come with the producer's options.
+ * `authenticationTimeout` (3 seconds) for its SASL exchange, and for an effect that gives a token.
+ * `requestTimeout` (3 seconds) is for the requests that belong to no producer; a producer's own come
+ * with the producer's options.
  * `reauthenticationThreshold` (10 seconds) is how long before a SASL session ends it is renewed.
  * `metadataMaxAge` (5 minutes) is how long leaders, and the version of the transaction protocol,
  * are remembered while nothing fails. `connectionsPerBroker` is from 1 to 100.
@@ -161,8 +195,9 @@ export const capabilities: Capabilities = {
  * **Details**
  *
  * *Errors*: `PlatformaticError` with the reason `InvalidOption` (an address that is none, PLAIN
- * without TLS, a compression that this Node does not have). Nothing is connected yet: a broker that
- * cannot be reached, or that refuses the credentials, fails the first session.
+ * without TLS, a key that cannot be read, a compression that this Node does not have). Nothing is
+ * connected yet: a broker that cannot be reached, or that refuses the credentials, fails the first
+ * session.
  *
  * **Gotchas**
  *
@@ -181,7 +216,11 @@ export const layer = (options: Options): Layer.Layer<KafkaDriver, PlatformaticEr
  *
  * **Details**
  *
- * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read.
+ * *Shape*: as {@link Options}, with a `Config` in place of each value. `tls`, which is not always an
+ * object, is one `Config`: `Config.unwrap({ ca: Config.String("KAFKA_CA") })`.
+ *
+ * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read, which
+ * names the variable.
  *
  * @category layers
  * @since 0.1.0
@@ -220,37 +259,49 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
 })
 
-const settingsOf = (options: Options): Effect.Effect<Settings, PlatformaticError> => {
+const settingsOf = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<Settings, PlatformaticError, Scope.Scope> {
   const problem = problemOf(options)
-  if (problem !== null) return Effect.fail(new PlatformaticError({ reason: problem }))
-  const { sasl, tls } = options
-  const given = typeof tls === "object" ? tls : {}
-  return Effect.succeed({
-    brokers: options.brokers,
+  if (problem !== null) return yield* new PlatformaticError({ reason: problem })
+  const { sasl } = options
+  const authenticationTimeoutMillis = millisOf(options.authenticationTimeout, "3 seconds")
+  return {
+    brokers: options.brokers.flatMap((broker) => Address.parse(broker) ?? []),
     clientId: options.clientId ?? "kafka-once",
-    tls: tls === undefined || tls === false ? null : {
-      ca: given.ca,
-      cert: given.cert,
-      key: given.key,
-      passphrase: given.passphrase,
-      serverName: given.serverName
-    },
-    sasl: sasl ?? null,
+    tls: tlsOf(options),
+    sasl: sasl === undefined
+      ? null
+      : sasl.mechanism === "oauthbearer"
+      ? {
+        mechanism: sasl.mechanism,
+        tokens: yield* TokenProvider.make(sasl.token, authenticationTimeoutMillis)
+      }
+      : sasl,
     connectionTimeoutMillis: millisOf(options.connectionTimeout, "1 second"),
-    authenticationTimeoutMillis: millisOf(options.authenticationTimeout, "10 seconds"),
+    authenticationTimeoutMillis,
     reauthenticationThresholdMillis: millisOf(options.reauthenticationThreshold, "10 seconds"),
     requestTimeoutMillis: millisOf(options.requestTimeout, "3 seconds"),
     metadataMaxAgeMillis: millisOf(options.metadataMaxAge, "5 minutes"),
     connectionsPerBroker: options.connectionsPerBroker ?? 4,
     compression: options.compression ?? "none"
-  })
+  }
+})
+
+const tlsOf = ({ tls }: Options): Settings["tls"] => {
+  if (tls === undefined || tls === false) return null
+  const given = tls === true ? {} : tls
+  return {
+    ca: given.ca,
+    cert: given.cert,
+    key: given.key,
+    passphrase: given.passphrase,
+    serverName: given.serverName
+  }
 }
 
 const millisOf = (given: Duration.Input | undefined, otherwise: Duration.Input): number =>
   Duration.toMillis(given ?? otherwise)
-
-/** A name or an IPv4 address; or an IPv6 address in brackets. */
-const address = /^(?:[^:\s/@[\]]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/
 
 const times = [
   "connectionTimeout",
@@ -280,8 +331,61 @@ const problemOfTimes = (options: Options): InvalidOption | null => {
 }
 
 const problemOf = (options: Options): InvalidOption | null =>
-  problemOfBrokers(options) ?? problemOfSasl(options) ?? problemOfTimes(options) ??
-    problemOfConnections(options) ?? problemOfCompression(options)
+  problemOfBrokers(options) ?? problemOfSasl(options) ?? problemOfTls(options) ??
+    problemOfTimes(options) ?? problemOfConnections(options) ?? problemOfCompression(options)
+
+const problemOfTls = (options: Options): InvalidOption | null => {
+  const tls = tlsOf(options)
+  const problem = tls === null ? null : TlsProblem.find(tls)
+  return problem === null ? null : new InvalidOption(problem)
+}
+
+const problemOfBrokers = ({ brokers }: Options): InvalidOption | null => {
+  // Options often come from JSON or from untyped code.
+  if (!Array.isArray(brokers)) {
+    return new InvalidOption({ option: "brokers", problem: 'must be an array of "host:port"' })
+  }
+  if (brokers.length === 0) return new InvalidOption({ option: "brokers", problem: "is empty" })
+  for (const broker of brokers) {
+    if (Address.parse(broker) === null) {
+      return new InvalidOption({
+        option: "brokers",
+        problem: `holds ${JSON.stringify(broker)}, which is neither "host:port" nor "[IPv6]:port"`
+      })
+    }
+  }
+  return null
+}
+
+const mechanisms: ReadonlyArray<string> = [
+  "plain",
+  "scram-sha-256",
+  "scram-sha-512",
+  "oauthbearer"
+]
+
+const problemOfSasl = ({ insecure, sasl, tls }: Options): InvalidOption | null => {
+  if (sasl !== undefined && !mechanisms.includes(sasl.mechanism)) {
+    return new InvalidOption({
+      option: "sasl",
+      problem: `has the mechanism ${JSON.stringify(sasl.mechanism)}; it must be one of ` +
+        mechanisms.join(", ")
+    })
+  }
+  if (sasl?.mechanism === "oauthbearer" && !Effect.isEffect(sasl.token)) {
+    return new InvalidOption({ option: "sasl", problem: "has a `token` that is no Effect" })
+  }
+  const isReadable = sasl?.mechanism === "plain" || sasl?.mechanism === "oauthbearer"
+  const isPlainText = tls === undefined || tls === false
+  return isReadable && isPlainText && insecure !== true
+    ? new InvalidOption({
+      option: "sasl",
+      problem: `is ${sasl.mechanism.toUpperCase()} without TLS, which sends the ${
+        sasl.mechanism === "plain" ? "password" : "token"
+      } as it is; set \`tls\`, use SCRAM, or allow it with \`insecure: true\``
+    })
+    : null
+}
 
 const problemOfConnections = ({ connectionsPerBroker = 1 }: Options): InvalidOption | null =>
   Number.isInteger(connectionsPerBroker) && connectionsPerBroker >= 1 &&
@@ -302,41 +406,3 @@ const problemOfCompression = ({ compression = "none" }: Options): InvalidOption 
         Object.entries(compressionsAlgorithms).filter(([, { available }]) => available)
           .map(([name]) => name).join(", ")
     })
-
-const problemOfBrokers = ({ brokers }: Options): InvalidOption | null => {
-  // Options often come from JSON or from untyped code.
-  if (!Array.isArray(brokers)) {
-    return new InvalidOption({ option: "brokers", problem: 'must be an array of "host:port"' })
-  }
-  if (brokers.length === 0) return new InvalidOption({ option: "brokers", problem: "is empty" })
-  for (const broker of brokers) {
-    const port = Number(address.exec(broker)?.[1] ?? 0)
-    if (port < 1 || port > 65_535) {
-      return new InvalidOption({
-        option: "brokers",
-        problem: `holds ${JSON.stringify(broker)}, which is not "host:port"`
-      })
-    }
-  }
-  return null
-}
-
-const mechanisms: ReadonlyArray<string> = ["plain", "scram-sha-256", "scram-sha-512"]
-
-const problemOfSasl = ({ insecure, sasl, tls }: Options): InvalidOption | null => {
-  if (sasl !== undefined && !mechanisms.includes(sasl.mechanism)) {
-    return new InvalidOption({
-      option: "sasl",
-      problem: `has the mechanism ${JSON.stringify(sasl.mechanism)}; it must be one of ` +
-        mechanisms.join(", ")
-    })
-  }
-  const isPlainText = tls === undefined || tls === false
-  return sasl?.mechanism === "plain" && isPlainText && insecure !== true
-    ? new InvalidOption({
-      option: "sasl",
-      problem: "is PLAIN without TLS, which sends the password as it is; set `tls`, use SCRAM, " +
-        "or allow it with `insecure: true`"
-    })
-    : null
-}

@@ -5,6 +5,7 @@
 import {
   type Connection,
   type saslAuthenticateV2,
+  saslOAuthBearer,
   type SASLOptions,
   saslPlain,
   saslScramSha
@@ -20,6 +21,7 @@ const algorithms = {
 } as const
 
 const mechanisms = {
+  "oauthbearer": "OAUTHBEARER",
   "plain": "PLAIN",
   "scram-sha-256": "SCRAM-SHA-256",
   "scram-sha-512": "SCRAM-SHA-512"
@@ -39,27 +41,32 @@ export const optionsOf = (
     const fail = (error: unknown) =>
       callback(error instanceof Error ? error : new Error(String(error)))
     const guarded = guard(api, fail)
-    const username = sasl.username
-    const password = Redacted.value(sasl.password)
     const done: typeof callback = (error, answer) => {
       if (error !== null || answer === undefined) return callback(error, answer)
       onAuthenticated(Number(answer.sessionLifetimeMs))
       callback(null, { ...answer, sessionLifetimeMs: 0n })
     }
-    if (sasl.mechanism === "plain") {
-      saslPlain.authenticate(guarded, connection, username, password, done)
-    } else {
-      const algorithm = algorithms[sasl.mechanism]
-      const { defaultCrypto } = saslScramSha
-      saslScramSha.authenticate(
-        guarded,
-        connection,
-        algorithm,
-        username,
-        password,
-        defaultCrypto,
-        done
-      )
+    switch (sasl.mechanism) {
+      case "oauthbearer":
+        return saslOAuthBearer.authenticate(guarded, connection, sasl.tokens.take, {}, done)
+      case "plain":
+        return saslPlain.authenticate(
+          guarded,
+          connection,
+          sasl.username,
+          Redacted.value(sasl.password),
+          done
+        )
+      default:
+        return saslScramSha.authenticate(
+          guarded,
+          connection,
+          algorithms[sasl.mechanism],
+          sasl.username,
+          Redacted.value(sasl.password),
+          saslScramSha.defaultCrypto,
+          done
+        )
     }
   }
 })

@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import type { Address } from "./address.ts"
 import { notSent } from "./failure.ts"
 import * as Link from "./link.ts"
 import type { Message } from "./message.ts"
@@ -15,14 +16,14 @@ import type { Settings } from "./settings.ts"
 export interface Brokers {
   /** One request to one broker, one attempt. */
   readonly request: <A>(
-    address: Link.Address,
+    address: Address,
     message: Message<A>,
     timeoutMillis: number
   ) => Effect.Effect<A, DriverError>
   /** Whether a connection to the broker is open. */
-  readonly isConnected: (address: Link.Address) => boolean
+  readonly isConnected: (address: Address) => boolean
   /** Asks a broker anew which features its cluster has, over a connection of its own. */
-  readonly askFeatures: (address: Link.Address) => Effect.Effect<void, DriverError>
+  readonly askFeatures: (address: Address) => Effect.Effect<void, DriverError>
   /** The version of the transaction protocol, as the newest answer of a broker tells it. */
   readonly transactionVersion: () => 1 | 2
 }
@@ -35,7 +36,7 @@ const secondVersion: ReadonlyArray<readonly [key: number, version: number]> = [
 ]
 
 interface Broker {
-  readonly address: Link.Address
+  readonly address: Address
   readonly links: Set<Link.Link>
   readonly opening: Set<Deferred.Deferred<Link.Link, DriverError>>
   /** Until then no second connection is tried: the last attempt at one failed. */
@@ -63,7 +64,7 @@ export const make = Effect.fnUntraced(function*(
       )
     }))
 
-  const brokerAt = (address: Link.Address): Broker => {
+  const brokerAt = (address: Address): Broker => {
     const key = keyOf(address)
     let broker = brokers.get(key)
     if (broker === undefined) {
@@ -113,7 +114,7 @@ export const make = Effect.fnUntraced(function*(
     )
   }
 
-  const lease = (address: Link.Address): Effect.Effect<Link.Link, DriverError> =>
+  const lease = (address: Address): Effect.Effect<Link.Link, DriverError> =>
     Effect.suspend(() => {
       if (closed) return Effect.fail(isClosed)
       const broker = brokerAt(address)
@@ -156,7 +157,7 @@ export const make = Effect.fnUntraced(function*(
 
 const isClosed = notSent("Connect", "The driver is closed")
 
-export const keyOf = ({ host, port }: Link.Address): string => `${host}:${port}`
+export const keyOf = ({ host, port }: Address): string => `${host}:${port}`
 
 /** Of connections that are equally busy the one that was used longest ago has its turn. */
 const leastLoaded = (links: Set<Link.Link>): Link.Link | null => {

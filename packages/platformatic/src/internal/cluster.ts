@@ -7,9 +7,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type { Address } from "./address.ts"
 import * as Brokers from "./brokers.ts"
 import { answered, isSilence } from "./failure.ts"
-import type { Address } from "./link.ts"
 import * as Lookups from "./lookups.ts"
 import type { Message } from "./message.ts"
 import type { Settings } from "./settings.ts"
@@ -63,7 +63,7 @@ export const make = Effect.fnUntraced(function*(
   settings: Settings
 ): Effect.fn.Return<Cluster, never, Scope.Scope> {
   const brokers = yield* Brokers.make(settings)
-  const bootstrap = settings.brokers.map(addressOf)
+  const bootstrap = settings.brokers
   const topics = new Map<string, Known>()
   const coordinators = new Map<string, Address>()
   let known: ReadonlyArray<Address> = []
@@ -182,15 +182,6 @@ const movedCodes: ReadonlySet<number> = new Set([15, 16])
 const rotate = <A>(list: ReadonlyArray<A>, by: number): ReadonlyArray<A> => {
   const at = list.length === 0 ? 0 : by % list.length
   return [...list.slice(at), ...list.slice(0, at)]
-}
-
-/** An address was checked when the driver was built: `host:port`, the host in brackets or not. */
-const addressOf = (broker: string): Address => {
-  const at = broker.lastIndexOf(":")
-  return {
-    host: broker.slice(0, at).replace(/^\[(.*)\]$/, "$1"),
-    port: Number(broker.slice(at + 1))
-  }
 }
 
 const unknownTopicOrPartition = 3

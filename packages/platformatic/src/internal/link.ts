@@ -17,17 +17,16 @@ import {
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as net from "node:net"
+import type { Address } from "./address.ts"
 import * as ApiVersions from "./apiVersions.ts"
 import * as Authentication from "./authentication.ts"
 import { answered, causesOf, codeIn, detailOf, isOfNetwork, notSent } from "./failure.ts"
 import * as Frames from "./frames.ts"
 import { type Message, versionOf } from "./message.ts"
 import type { Settings } from "./settings.ts"
+import * as TokenProvider from "./tokenProvider.ts"
 
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
+export type { Address }
 
 export interface Link {
   readonly offered: ApiVersions.Offered
@@ -190,6 +189,7 @@ const openFailure = (state: State, error: unknown): DriverError => {
 
 const failureOfOpening = (state: State, error: unknown): Failure => {
   if (state.notKafka) return Failure.NotKafka()
+  if (isUnavailable(error)) return Failure.NotSent()
   const code = codeIn(error)
   if (code !== null) return Failure.Answered({ code })
   switch (state.phase) {
@@ -202,6 +202,10 @@ const failureOfOpening = (state: State, error: unknown): Failure => {
   }
 }
 
+/** The user's effect gave no token. */
+const isUnavailable = (error: unknown): boolean =>
+  causesOf(error).some((one) => one instanceof Error && one.name === TokenProvider.unavailable)
+
 /** The time is over, or the connection is: as opposed to an answer that cannot be read. */
 const isSilent = (error: unknown): boolean => {
   const innermost = causesOf(error).at(-1)
@@ -209,8 +213,12 @@ const isSilent = (error: unknown): boolean => {
 }
 
 const withoutSecrets = ({ sasl }: Settings) => (text: string): string => {
-  const password = sasl === null ? "" : Redacted.value(sasl.password)
-  return password === "" ? text : text.replaceAll(password, "<redacted>")
+  const secret = sasl === null
+    ? ""
+    : sasl.mechanism === "oauthbearer"
+    ? sasl.tokens.newest()
+    : Redacted.value(sasl.password)
+  return secret === "" ? text : text.replaceAll(secret, "<redacted>")
 }
 
 const linkOf = (state: State, offered: ApiVersions.Offered): Link => {
