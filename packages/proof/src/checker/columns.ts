@@ -54,6 +54,26 @@ const grow = <Name extends string>(rows: Table<Name>, needed: number): void => {
   rows.capacity = capacity
 }
 
-/** The bytes that a table holds on to. */
-export const bytesOf = <Name extends string>(rows: Table<Name>): number =>
-  rows.names.reduce((sum, name) => sum + (rows as Record<Name, TypedArray>)[name].byteLength, 0)
+/** Numbers by partition and offset, 0 where none was set. Offsets lie close together, mostly. */
+export interface ByOffset {
+  readonly get: (partition: number, offset: number) => number
+  readonly set: (partition: number, offset: number, value: number) => void
+}
+
+const chunkRows = 65_536
+
+/** An empty {@link ByOffset}; four bytes for each offset near one that was set. */
+export const byOffset = (): ByOffset => {
+  const chunks = new Map<number, Int32Array>()
+  const keyOf = (partition: number, offset: number) =>
+    partition * 2 ** 33 + Math.floor(offset / chunkRows)
+  return {
+    get: (partition, offset) => chunks.get(keyOf(partition, offset))?.[offset % chunkRows] ?? 0,
+    set: (partition, offset, value) => {
+      const key = keyOf(partition, offset)
+      const chunk = chunks.get(key) ?? new Int32Array(chunkRows)
+      chunks.set(key, chunk)
+      chunk[offset % chunkRows] = value
+    }
+  }
+}

@@ -3,7 +3,8 @@
  */
 import type * as FaultProxyWireLog from "@kafka-once/testing/FaultProxyWireLog"
 import type { FinalState, PartitionState } from "../FinalState.ts"
-import { type HistoryIndex, keyOf, placeOf, type TransactionHistory } from "../HistoryIndex.ts"
+import { type HistoryIndex, placeOf } from "../HistoryIndex.ts"
+import { keyOf, type TransactionHistory } from "../TransactionHistory.ts"
 import { makeWire, type Wire } from "./wire.ts"
 
 /** What became of a transaction, as far as its program can know: C, A and U of the definitions. */

@@ -1,5 +1,5 @@
 /** What a check finds, and the few lines of the log around it that a person wants to see. */
-import type { TransactionHistory } from "../HistoryIndex.ts"
+import type { TransactionHistory } from "../TransactionHistory.ts"
 import type { PartitionEvidence } from "./evidence.ts"
 
 /** One offence, as a check tells it. The block is made only for those that are shown. */

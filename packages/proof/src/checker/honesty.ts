@@ -1,6 +1,7 @@
 /** What the library said, against the truth; and what it left behind: H1-H4. */
 import type { Entry } from "@kafka-once/testing/FaultProxyWireLog"
-import { nameOf, sentFlag, type TransactionHistory } from "../HistoryIndex.ts"
+import { sentFlag } from "../HistoryIndex.ts"
+import { nameOf, type TransactionHistory } from "../TransactionHistory.ts"
 import type { Evidence } from "./evidence.ts"
 import type { Found } from "./finding.ts"
 import { slackMillis, type Wire } from "./wire.ts"

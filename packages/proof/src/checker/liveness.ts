@@ -1,6 +1,6 @@
 /** What does not go on, or goes on too hard: V1, V3-V5. */
 import type { EventOf } from "../History.ts"
-import { nameOf, type TransactionHistory } from "../HistoryIndex.ts"
+import { nameOf, type TransactionHistory } from "../TransactionHistory.ts"
 import type { Evidence } from "./evidence.ts"
 import type { Found } from "./finding.ts"
 import type { Wire } from "./wire.ts"

@@ -1,5 +1,6 @@
 /** Consume, transform, produce: positions of groups against the outputs: S4, E1-E6. */
-import { keyOf, nameOf, type Position, type TransactionHistory } from "../HistoryIndex.ts"
+import { keyOf, nameOf, type Position, type TransactionHistory } from "../TransactionHistory.ts"
+import * as Columns from "./columns.ts"
 import {
   aborted,
   committed,
@@ -109,18 +110,15 @@ const forEachOutput = (evidence: Evidence, use: (output: Output) => void): void 
   }
 }
 
-const inputOf = ({ partition: { state }, record }: Output): number =>
-  state.records.inputPartition[record]! * 2 ** 40 + state.records.inputOffset[record]!
-
 /** E1, input processed twice: outputs of two transactions from one input are visible. */
 export const processedTwice = (evidence: Evidence, found: Found): void => {
-  const makers = new Map<number, TransactionHistory>()
-  forEachOutput(evidence, (output) => {
-    const { partition, record, transaction } = output
+  const makers = Columns.byOffset()
+  const { transactions } = evidence.history
+  forEachOutput(evidence, ({ partition, record, transaction }) => {
     const { inputOffset, inputPartition, offset } = partition.state.records
-    const input = inputOf(output)
-    const before = makers.get(input)
-    makers.set(input, before ?? transaction)
+    const made = makers.get(inputPartition[record]!, inputOffset[record]!)
+    if (made === 0) makers.set(inputPartition[record]!, inputOffset[record]!, transaction.row + 1)
+    const before = transactions[made - 1]
     if (before === undefined || before === transaction) return
     found({
       what: `input ${inputPartition[record]} at ${inputOffset[record]} was processed by ` +
@@ -145,8 +143,11 @@ const positionIn = ({ settings, state }: Evidence, partition: number): number =>
 export const skippedInputs = (evidence: Evidence, found: Found): void => {
   const { pipeline } = evidence.settings
   if (pipeline === null) return
-  const done = new Set<number>()
-  forEachOutput(evidence, (output) => done.add(inputOf(output)))
+  const done = Columns.byOffset()
+  forEachOutput(evidence, ({ partition, record }) => {
+    const { inputOffset, inputPartition } = partition.state.records
+    done.set(inputPartition[record]!, inputOffset[record]!, 1)
+  })
   for (const partition of evidence.partitions) {
     if (partition.state.topic !== pipeline.inputTopic) continue
     const number = partition.state.partition
@@ -154,7 +155,7 @@ export const skippedInputs = (evidence: Evidence, found: Found): void => {
     forEachRecord(partition, (record, batch) => {
       const offset = partition.state.records.offset[record]!
       if (offset >= position || !isVisible(partition, batch, record)) return
-      if (done.has(number * 2 ** 40 + offset)) return
+      if (done.get(number, offset) === 1) return
       const what = `input ${number} at ${offset} is before the group's position ${position}, and ` +
         "has no output"
       found({ what, partition, offset })

@@ -1,5 +1,6 @@
 /** Where records are: against acknowledgements, polls, and the order in which they were sent: S6, S7, S9. */
-import { acknowledgedFlag, keyOf, nameOf } from "../HistoryIndex.ts"
+import { acknowledgedFlag } from "../HistoryIndex.ts"
+import { keyOf, nameOf } from "../TransactionHistory.ts"
 import {
   aborted,
   type Evidence,

@@ -1,5 +1,5 @@
 /** What the log says of producers: their spans, sequences, epochs and decisions: S8, S11-S13. */
-import { nameOf } from "../HistoryIndex.ts"
+import { nameOf } from "../TransactionHistory.ts"
 import { type Evidence, noSlot, transactionOf } from "./evidence.ts"
 import type { Found } from "./finding.ts"
 

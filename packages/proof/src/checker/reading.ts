@@ -1,5 +1,6 @@
 /** What consumers were given, one read after another: R1-R8. */
-import { keyOf, nameOf, type Poll, type TransactionHistory } from "../HistoryIndex.ts"
+import type { Poll } from "../HistoryIndex.ts"
+import { keyOf, nameOf, type TransactionHistory } from "../TransactionHistory.ts"
 import {
   aborted,
   type Evidence,
@@ -308,12 +309,14 @@ export const unseen = (evidence: Evidence, found: Found): void => {
   const { history, settings } = evidence
   const limit = Math.max(30_000, 3 * settings.transactionTimeoutMillis) * 1e6
   const topics = new Set<string>()
-  const given = new Set<string>()
+  const given = new Uint8Array(history.slots.length)
   forEachPoll(evidence, ({ event, firstRow, rows }) => {
     if (!event.permanent) return
     topics.add(event.topic)
     for (let row = firstRow; row < firstRow + rows; row++) {
-      given.add(`${event.topic}-${event.partition}/${history.polled.offset[row]}`)
+      const writer = writerOf(evidence, row)
+      const index = history.polled.index[row]!
+      if (writer !== undefined && index < writer.count) given[writer.firstSlot + index] = 1
     }
   })
   const healedAt = Math.max(0, ...history.nemeses.map(({ t }) => t))
@@ -322,8 +325,7 @@ export const unseen = (evidence: Evidence, found: Found): void => {
     forEachRecord(partition, (record, batch) => {
       const slot = partition.slots[record]!
       const offset = partition.state.records.offset[record]!
-      if (slot === noSlot || !isVisible(partition, batch, record)) return
-      if (given.has(`${partition.name}/${offset}`)) return
+      if (slot === noSlot || given[slot] === 1 || !isVisible(partition, batch, record)) return
       const transaction = transactionOf(evidence, slot)
       const since = Math.max(healedAt, transaction.first?.t ?? transaction.beganAt)
       if (history.lastAt - since < limit) return

@@ -1,5 +1,6 @@
 /** What readers under read_committed are given, against what programs were told: S1-S3, S5, S10. */
-import { nameOf, sentFlag, type TransactionHistory } from "../HistoryIndex.ts"
+import { sentFlag } from "../HistoryIndex.ts"
+import { nameOf, type TransactionHistory } from "../TransactionHistory.ts"
 import {
   aborted,
   committed,

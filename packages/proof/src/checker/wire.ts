@@ -1,7 +1,8 @@
 /** The wire log, by transactional id, in the time of the histories. */
 import type { Entry } from "@kafka-once/testing/FaultProxyWireLog"
 import type { EventOf } from "../History.ts"
-import { type HistoryIndex, keyOf, type TransactionHistory } from "../HistoryIndex.ts"
+import type { HistoryIndex } from "../HistoryIndex.ts"
+import { keyOf, type TransactionHistory } from "../TransactionHistory.ts"
 
 /** What two clocks of one machine may differ by: the wall clock is read to the millisecond. */
 export const slackMillis = 5
