@@ -56,7 +56,7 @@ const withAdmin = (use: (admin: ReturnType<Kafka["admin"]>) => Promise<unknown>)
 type It = Vitest.MethodsNonLive<DriverPort.KafkaDriver | EmbeddedKafka | ProxiedKafka.Proxy>
 
 const losses = (it: It): void => {
-  it.effect("an interrupted send does not go on to Produce (P2)", () =>
+  it.effect("an interrupted send does not go on to Produce (K5, P2)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
       const { session } = yield* begun("interrupted")
@@ -115,7 +115,7 @@ const losses = (it: It): void => {
 }
 
 const coordinators = (it: It): void => {
-  it.effect("a coordinator that is not found keeps EndTxn from being sent, and is told so", () =>
+  it.effect("a coordinator that is not found keeps EndTxn from being sent, and is told so (K1)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
       const { session } = yield* begun("no-coordinator")

@@ -136,7 +136,7 @@ const reading = (it: It, driver: DriverAt): void => {
         assert.strictEqual(session.watermarks(first(topic))?.highWatermark, 6n)
       })))
 
-  it.effect("an open transaction holds back what follows it, and the last stable offset says so", () =>
+  it.effect("an open transaction holds back what follows, and the last stable offset says so (K16)", () =>
     withTopic(driver, {}, ({ options, topic }) =>
       Effect.gen(function*() {
         const open = (yield* Steps.open(`open-${topic}`)).session
@@ -327,7 +327,7 @@ const groups = (it: It, driver: DriverAt): void => {
         assert.strictEqual(Steps.told(yield* Effect.flip(opening)), "Metadata: 3")
       })))
 
-  it.effect("a revocation is held until it is released, and then two members share", () =>
+  it.effect("a revocation is held until it is released, and then two members share (K24)", () =>
     withTopic(driver, { partitions: 4 }, ({ options, topic }) =>
       Effect.gen(function*() {
         const { assigned, session } = yield* Consumer.openFromStart(options())

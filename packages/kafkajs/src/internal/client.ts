@@ -5,6 +5,7 @@ import * as Redacted from "effect/Redacted"
 import {
   Kafka,
   type KafkaConfig,
+  type Mechanism,
   type Producer,
   type ProducerConfig,
   type SASLOptions
@@ -12,6 +13,7 @@ import {
 import type { ConnectionOptions } from "node:tls"
 import type { Cluster } from "./cluster.ts"
 import type { Logging } from "./logging.ts"
+import * as OAuthBearer from "./oauthBearer.ts"
 import { repair } from "./repair.ts"
 import type { SaslSettings, Settings, TlsSettings } from "./settings.ts"
 import type { SocketGate } from "./socketGate.ts"
@@ -129,17 +131,17 @@ const configOf = (
 }
 
 // kafkajs and Node take secrets as text; this is the one place where they are unwrapped.
-const saslOf = (sasl: SaslSettings): SASLOptions =>
-  sasl.mechanism === "oauthbearer"
-    ? {
+const saslOf = (sasl: SaslSettings): SASLOptions | Mechanism => {
+  if (sasl.mechanism === "oauthbearer") {
+    return {
       mechanism: sasl.mechanism,
-      oauthBearerProvider: () => sasl.tokens.take().then((value) => ({ value }))
+      authenticationProvider: OAuthBearer.provider(sasl.tokens)
     }
-    : {
-      mechanism: sasl.mechanism,
-      username: sasl.username,
-      password: Redacted.value(sasl.password)
-    }
+  }
+  const { mechanism, username } = sasl
+  const withPassword: SASLOptions = { mechanism, username, password: Redacted.value(sasl.password) }
+  return withPassword
+}
 
 const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
   rejectUnauthorized: true,
@@ -156,9 +158,11 @@ const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
  */
 export const retell = ({ sasl }: Settings) => (text: string): string => {
   if (sasl === null) return text
-  if (sasl.mechanism === "oauthbearer") return without(text, sasl.tokens.newest())
-  const told = without(text, Redacted.value(sasl.password))
-  return told.startsWith("SASL ") ? `user "${sasl.username}", ${told}` : told
+  const isToken = sasl.mechanism === "oauthbearer"
+  const told = without(text, isToken ? sasl.tokens.newest() : Redacted.value(sasl.password))
+  if (!told.includes("SASL")) return told
+  const mechanism = sasl.mechanism.toUpperCase()
+  return isToken ? `${mechanism}: ${told}` : `${mechanism} as user "${sasl.username}": ${told}`
 }
 
 const without = (text: string, secret: string): string =>
