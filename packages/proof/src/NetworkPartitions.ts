@@ -13,9 +13,8 @@ import { assert, layer, type Vitest } from "@effect/vitest"
 import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import type { KafkaError } from "@kafka-once/core/KafkaError"
 import type { ProducerOptions } from "@kafka-once/core/ProducerOptions"
-import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
-import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import type * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,6 +23,15 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as NetworkCut from "./internal/networkCut.ts"
+import {
+  assertRecovers,
+  brief,
+  longest,
+  pay,
+  type Producer,
+  resolve,
+  whole
+} from "./internal/networkPayments.ts"
 import * as ProcessUse from "./internal/processUse.ts"
 import {
   type Bench,
@@ -36,8 +44,6 @@ import {
 import * as ProxiedKafka from "./ProxiedKafka.ts"
 
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
-
-type Producer = TransactionalProducer.TransactionalProducer["Service"]
 
 const cases = NetworkCut.moments.flatMap((moment) =>
   NetworkCut.directions.map((direction) => ({ moment, direction }))
@@ -76,23 +82,6 @@ export const slowSuite = (name: string, driver: DriverAt): void => {
     long(it, driver, cases.filter((one) => !atTheCommit.includes(one)))
   })
 }
-
-/** Two records that are there together or not at all. */
-const pay = (
-  topic: string,
-  value: string,
-  before: Effect.Effect<void, unknown> = Effect.void
-) =>
-  Effect.andThen(
-    before,
-    Transaction.send([
-      { topic, partition: 0, value: `${value}/0` },
-      { topic, partition: 1, value: `${value}/1` }
-    ])
-  )
-
-const whole = (...values: ReadonlyArray<string>): ReadonlyArray<string> =>
-  values.flatMap((value) => [`${value}/0`, `${value}/1`]).sort()
 
 /** Runs a test on a bench, with a producer of its own options; the network is healed after it. */
 const withProducer = <E>(
@@ -183,26 +172,6 @@ const repeated = (it: It, driver: DriverAt): void => {
   )
 }
 
-/** Deadlines so short that a test can wait for the longest way through them. */
-const brief = {
-  requestTimeout: Duration.millis(400),
-  deliveryTimeout: Duration.millis(1_000),
-  commitTimeout: Duration.millis(1_000),
-  abortTimeout: Duration.millis(800),
-  drainTimeout: Duration.millis(800),
-  resolveTimeout: Duration.millis(1_500),
-  initializeTimeout: Duration.millis(1_500)
-}
-
-/** The body's one send, and the release; half a second is for this machine. */
-const longest = Duration.sum(
-  Duration.sum(brief.deliveryTimeout, TransactionalProducer.releaseLimit(brief)),
-  Duration.millis(500)
-)
-
-/** Probes come every 5 seconds at the latest, give or take a fifth. */
-const recoveryMax = Duration.sum(brief.requestTimeout, Duration.seconds(7))
-
 const long = (it: It, driver: DriverAt, some: typeof cases): void => {
   it.effect.each(some)(
     "a cut of $direction $moment, longer than the deadlines: bounded, then at once, then it goes on",
@@ -238,15 +207,6 @@ const long = (it: It, driver: DriverAt, some: typeof cases): void => {
   )
 }
 
-/** Whether what was unknown is found to be committed now, by its error alone. */
-const resolve = (exit: Exit.Exit<unknown, unknown>) =>
-  Effect.gen(function*() {
-    const error = Option.getOrThrow(Exit.findErrorOption(exit))
-    const outcome = yield* Transaction.resolve(error as KafkaError)
-    assert.notStrictEqual(outcome._tag, "Unknown")
-    return outcome._tag === "Committed"
-  })
-
 /** While nothing answers, both forms fail at once, and say since when; so does the status. */
 const assertFailsAtOnce = (bench: Bench, producer: Producer, downAt: number) =>
   Effect.gen(function*() {
@@ -270,16 +230,6 @@ const assertFailsAtOnce = (bench: Bench, producer: Producer, downAt: number) =>
     const since = Option.getOrThrow(unreachableSinceMillis)
     assert.isAtLeast(since, downAt)
     assert.isAtMost(since, yield* Clock.currentTimeMillis)
-  })
-
-/** Nobody asks it to: the producer finds by itself that a broker answers again. */
-const assertRecovers = (producer: Producer) =>
-  Effect.gen(function*() {
-    const { unreachableSinceMillis } = yield* producer.status.pipe(
-      Effect.repeat({ until: ({ ready }) => ready, schedule: Schedule.spaced("20 millis") }),
-      Effect.timeout(recoveryMax)
-    )
-    assert.isTrue(Option.isNone(unreachableSinceMillis))
   })
 
 const calls = 2_000
