@@ -183,7 +183,7 @@ layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })
         assert.isAtLeast(lateReport.counts.H3, 24)
       }).pipe(Effect.scoped))
 
-    it.effect("loses an acknowledged record with the raw client, and the checker finds it (P1)", () =>
+    it.effect("with the raw client loses an acknowledged record, which is found (P1)", () =>
       Effect.gen(function*() {
         const { createTopic } = yield* EmbeddedKafka
         yield* createTopic("raw")

@@ -1,6 +1,6 @@
 /**
- * What is in the logs, and what the coordinators know, when a run is over: plain data in columns, so
- * that ten million records fit into memory and a checker is a pure function of them.
+ * What is in the logs, and what the coordinators know, when a run is over: plain data in columns,
+ * so that ten million records fit into memory and a checker is a pure function of them.
  *
  * @since 0.1.0
  */
@@ -85,8 +85,8 @@ export interface PartitionState {
  * **Details**
  *
  * *Shape*: `groups` are committed positions, read under the rule that no transaction of theirs is
- * open. `aggregates` are sums that an application keeps over its input, computed anew from the input
- * by whoever took the state.
+ * open. `aggregates` are sums that an application keeps over its input, computed anew from the
+ * input by whoever took the state.
  *
  * @category models
  * @since 0.1.0

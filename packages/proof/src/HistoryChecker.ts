@@ -128,8 +128,8 @@ export const allowed: ReadonlyArray<{ readonly what: string; readonly reason: st
  *
  * **Details**
  *
- * *Shape*: `block` are the lines of the log around it, where it has a place in one: offset, producer
- * id, epoch, sequence, transaction and record, and the markers.
+ * *Shape*: `block` are the lines of the log around it, where it has a place in one: offset,
+ * producer id, epoch, sequence, transaction and record, and the markers.
  *
  * @category models
  * @since 0.1.0

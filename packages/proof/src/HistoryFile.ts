@@ -81,8 +81,8 @@ const decodeEvent = Schema.decodeUnknownResult(Event)
  * A last line without its line feed is what a killed process leaves: it is left out. `torn` says
  * whether there was one.
  *
- * *Errors*: `HistoryError` with file and line, for every other line that is no event; and for a file
- * that cannot be read.
+ * *Errors*: `HistoryError` with file and line, for every other line that is no event; and for a
+ * file that cannot be read.
  *
  * @category decoding
  * @since 0.1.0

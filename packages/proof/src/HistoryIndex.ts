@@ -43,8 +43,8 @@ export interface Poll {
  * - `slots`: one row per record of each transaction, sent or not. `flags` has bit 1 for sent and
  *   bit 2 for acknowledged at `ackPlace` (an index of `places`) and `ackOffset`.
  * - `operations`: sends and offset commits, `endedAt` is -1 for those without an end.
- * - `problems`: what makes no sense in the histories themselves, for example two transactions of one
- *   number: a broken recorder, not a broken client.
+ * - `problems`: what makes no sense in the histories themselves, for example two transactions of
+ *   one number: a broken recorder, not a broken client.
  *
  * @category models
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * What every record of a proof run carries in the first 32 bytes of its value, so that the log alone
- * says whose record it is and whether its transaction is whole.
+ * What every record of a proof run carries in the first 32 bytes of its value, so that the log
+ * alone says whose record it is and whether its transaction is whole.
  *
  * | bytes | field | |
  * | --- | --- | --- |

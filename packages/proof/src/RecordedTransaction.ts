@@ -79,8 +79,8 @@ export const begin = (
  * **Details**
  *
  * `isDefinite` tells the failures after which the records are certainly not in the log; all others,
- * and interruption, leave it open. Sending more records than the transaction has dies: the run would
- * prove nothing.
+ * and interruption, leave it open. Sending more records than the transaction has dies: the run
+ * would prove nothing.
  *
  * @category operations
  * @since 0.1.0

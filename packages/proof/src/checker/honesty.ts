@@ -14,8 +14,8 @@ const definiteRefusals: ReadonlySet<number> = new Set([47, 48, 49, 53, 90, 120])
 
 /**
  * Codes that no repetition can overcome: topic, group and cluster not authorised, unsupported
- * version, transactional id not authorised. Fencing is none of them, for its codes are also those of
- * a transaction that timed out.
+ * version, transactional id not authorised. Fencing is none of them, for its codes are also those
+ * of a transaction that timed out.
  */
 const fatalCodes: ReadonlySet<number> = new Set([29, 30, 31, 35, 53])
 

@@ -55,8 +55,8 @@ const recoveryMillis = (
 
 /**
  * V3, slow recovery: the first commit after a fault's end comes too late. Where another fault is on
- * meanwhile, or the work is over before the time is up, nothing is known. It is for programs that do
- * not pause by themselves.
+ * meanwhile, or the work is over before the time is up, nothing is known. It is for programs that
+ * do not pause by themselves.
  */
 export const slowRecoveries = (evidence: Evidence, found: Found): void => {
   const { history } = evidence
@@ -73,7 +73,8 @@ export const slowRecoveries = (evidence: Evidence, found: Found): void => {
     const undisturbed = faults.slice(position + 1).every(({ phase, t }) =>
       phase === "stop" || t > until
     ) && openFaults(faults.slice(0, position + 1)) === 0
-    // No begin is told while the library waits for a broker, so that only later work shows the wish.
+    // No begin is told while the library waits for a broker, so that only later work shows the
+    // wish.
     const goesOn = history.transactions.some((transaction) =>
       (transaction.closedAt ?? Number.POSITIVE_INFINITY) >= until &&
       wantsCommit(evidence, transaction)
@@ -106,7 +107,9 @@ const openFaults = (faults: ReadonlyArray<EventOf<"nemesis">>): number => {
   return open.size
 }
 
-/** V4, never settles: something was asked for and never answered, and its process was not killed. */
+/**
+ * V4, never settles: something was asked for and never answered, and its process was not killed.
+ */
 export const unsettled = ({ history }: Evidence, found: Found): void => {
   const { operations } = history
   for (let row = 0; row < operations.length; row++) {
@@ -129,8 +132,8 @@ const attempts = 3
 const connectionsPerSecondMax = 5
 
 /**
- * V5, retry storm: more requests than three for each operation and one for each pause since; or more
- * than five new connections within a second of refused credentials.
+ * V5, retry storm: more requests than three for each operation and one for each pause since; or
+ * more than five new connections within a second of refused credentials.
  */
 export const retryStorms = (evidence: Evidence, found: Found): void => {
   const { history, settings, wire } = evidence

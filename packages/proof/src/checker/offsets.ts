@@ -42,9 +42,9 @@ const furthest = (
 }
 
 /**
- * S4, torn offsets: outputs of T are visible and the group's position is before T's; or the position
- * is T's and its outputs are missing. Where the position is further than every committed one, it is
- * that of a transaction that is not committed.
+ * S4, torn offsets: outputs of T are visible and the group's position is before T's; or the
+ * position is T's and its outputs are missing. Where the position is further than every committed
+ * one, it is that of a transaction that is not committed.
  */
 export const tornOffsets = (evidence: Evidence, found: Found): void => {
   const done = furthest(evidence, (outcome) => outcome === committed)

@@ -1,4 +1,7 @@
-/** Where records are: against acknowledgements, polls, and the order in which they were sent: S6, S7, S9. */
+/**
+ * Where records are: against acknowledgements, polls, and the order in which they were sent: S6,
+ * S7, S9.
+ */
 import { acknowledgedFlag } from "../HistoryIndex.ts"
 import { keyOf, nameOf } from "../TransactionHistory.ts"
 import {
@@ -72,7 +75,9 @@ export const falseAcks = (evidence: Evidence, found: Found): void => {
   }
 }
 
-/** S6, inconsistent offset: one (tp, off) with two values, among acknowledgements, polls and log. */
+/**
+ * S6, inconsistent offset: one (tp, off) with two values, among acknowledgements, polls and log.
+ */
 export const inconsistentOffsets = (evidence: Evidence, found: Found): void => {
   for (const partition of evidence.partitions) reusedOffsets(partition, found)
   const claims = new Map<string, string>()
@@ -149,8 +154,8 @@ const forEachPolled = (
 }
 
 /**
- * S9, reorder: in a partition the records of a transaction do not lie in the order of their indices,
- * or those of a session not in the order of its transactions.
+ * S9, reorder: in a partition the records of a transaction do not lie in the order of their
+ * indices, or those of a session not in the order of its transactions.
  */
 export const reorders = (evidence: Evidence, found: Found): void => {
   for (const partition of evidence.partitions) {

@@ -217,8 +217,8 @@ export const internalJumps = (evidence: Evidence, found: Found): void => {
 }
 
 /**
- * R6, violation of the last stable offset: a record at or after it was given, it went back under one
- * leader, or what was given is not in the committed log.
+ * R6, violation of the last stable offset: a record at or after it was given, it went back under
+ * one leader, or what was given is not in the committed log.
  */
 export const unstableReads = (evidence: Evidence, found: Found): void => {
   const last = new Map<string, { readonly stable: number; readonly epoch: number | null }>()
@@ -277,7 +277,9 @@ export const wrongRewinds = (evidence: Evidence, found: Found): void => {
   }
 }
 
-/** What a member was given first of a partition after a moment, unless the partition had left it. */
+/**
+ * What a member was given first of a partition after a moment, unless the partition had left it.
+ */
 const nextRead = (
   { history }: Evidence,
   place: { readonly member: string; readonly topic: string; readonly partition: number },

@@ -155,7 +155,10 @@ export const duplicates = (evidence: Evidence, found: Found): void => {
   }
 }
 
-/** S10, foreign or corrupt value: its checksum is wrong, its run is not this one, or nobody sent it. */
+/**
+ * S10, foreign or corrupt value: its checksum is wrong, its run is not this one, or nobody sent
+ * it.
+ */
 export const strangers = (evidence: Evidence, found: Found): void => {
   const { history, partitions, state } = evidence
   for (const partition of partitions) {

@@ -92,8 +92,9 @@ const firstFrom = (entries: ReadonlyArray<Entry>, from: number): number => {
 }
 
 /**
- * Per transaction: from when to when the requests of its session are its own. The last one's end and
- * its begin may be a hair apart, and clocks too, so that the middle between the two is the border.
+ * Per transaction: from when to when the requests of its session are its own. The last one's end
+ * and its begin may be a hair apart, and clocks too, so that the middle between the two is the
+ * border.
  */
 const bordersOf = ({ transactions }: HistoryIndex, wallMillis: Wire["wallMillis"]) => {
   const from = new Float64Array(transactions.length).fill(Number.NEGATIVE_INFINITY)

@@ -1,4 +1,6 @@
-/** What may be wrong in what programs were told: S4, S6, S7, V3-V5, H1-H4, and the history itself. */
+/**
+ * What may be wrong in what programs were told: S4, S6, S7, V3-V5, H1-H4, and the history itself.
+ */
 import {
   appendTo,
   type EventOf,

@@ -1,6 +1,6 @@
 /**
- * A run as plain, mutable data: what programs were told, what is in the logs, and what went over the
- * wire; with just enough of Kafka to write it.
+ * A run as plain, mutable data: what programs were told, what is in the logs, and what went over
+ * the wire; with just enough of Kafka to write it.
  */
 import type { Entry } from "@kafka-once/testing/FaultProxyWireLog"
 import * as FinalState from "../../src/FinalState.ts"
