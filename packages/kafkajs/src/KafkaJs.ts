@@ -193,8 +193,8 @@ export const capabilities: Capabilities = {
  * **Details**
  *
  * *Errors*: `KafkaJsError` with the reason `InvalidOption` (an address that is none, PLAIN without
- * TLS, a key that cannot be read) or `ClientChanged`. Nothing is connected yet: a broker that cannot be reached, or that
- * refuses the credentials, fails the first session.
+ * TLS, a key that cannot be read) or `ClientChanged`. Nothing is connected yet: a broker that
+ * cannot be reached, or that refuses the credentials, fails the first session.
  *
  * *Source*: the sha256 of every file of kafkajs that the driver relies on is checked here.
  *
@@ -213,8 +213,8 @@ export const layer = (options: Options): Layer.Layer<KafkaDriver, KafkaJsError> 
  *
  * **Details**
  *
- * *Shape*: as {@link Options}, with a `Config` in place of each value. `tls`, which is not always an
- * object, is one `Config`: `Config.unwrap({ ca: Config.String("KAFKA_CA") })`.
+ * *Shape*: as {@link Options}, with a `Config` in place of each value. `tls`, which is not always
+ * an object, is one `Config`: `Config.unwrap({ ca: Config.String("KAFKA_CA") })`.
  *
  * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read, which
  * names the variable.

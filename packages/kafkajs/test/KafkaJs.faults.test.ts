@@ -115,7 +115,7 @@ const losses = (it: It): void => {
 }
 
 const coordinators = (it: It): void => {
-  it.effect("a coordinator that is not found keeps EndTxn from being sent, and is told so (K1)", () =>
+  it.effect("a coordinator that is not found keeps EndTxn from being sent, and is told (K1)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
       const { session } = yield* begun("no-coordinator")

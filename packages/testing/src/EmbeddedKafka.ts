@@ -118,8 +118,8 @@ type Failed = EmbeddedKafkaError.EmbeddedKafkaError
  *
  * - *Shape*: `bootstrapServers` and `proxied` are for clients. `ca` is the certificate to trust
  *   as PEM, `null` without TLS. `clientCertificate` is what `mutual-tls` asks of a client, as PEM;
- *   its principal is `User:CN=client`. `classPath` holds Kafka's own jars, for Java programs such as
- *   `CommittedRecords`. `nodes` are one by one what `start`, `stop` (in order), `kill` (as a crash
+ *   its principal is `User:CN=client`. `classPath` holds Kafka's own jars, for Java programs such
+ *   as `CommittedRecords`. `nodes` are one by one what `start`, `stop` (in order), `kill` (as a crash
  *   does), `freeze` and `thaw` are to all at once; `restart` is `stop` and `start`; ports and data
  *   stay. `awaitInSync` waits until all nodes run and all replicas are in sync; `rollingRestart`
  *   restarts node after node, and waits for that before each and at the end. `leaderOf`,
@@ -307,7 +307,10 @@ const member = Effect.fnUntraced(function*(
 
 const serviceOf = (
   members: ReadonlyArray<Member>,
-  known: Pick<EmbeddedKafka["Service"], "version" | "users" | "ca" | "clientCertificate" | "classPath">
+  known: Pick<
+    EmbeddedKafka["Service"],
+    "version" | "users" | "ca" | "clientCertificate" | "classPath"
+  >
 ): EmbeddedKafka["Service"] => {
   const nodes = members.map(({ node }) => node)
   const rounds = Array.from({ length: nodes[0]?.proxied.length ?? 0 }, (_, round) => round)

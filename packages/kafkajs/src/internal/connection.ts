@@ -1,6 +1,6 @@
 /**
- * A long-lived kafkajs client for requests that belong to no producer: opened when first needed, and
- * opened anew after it failed.
+ * A long-lived kafkajs client for requests that belong to no producer: opened when first needed,
+ * and opened anew after it failed.
  */
 import type { DriverError } from "@kafka-once/core/DriverError"
 import * as Effect from "effect/Effect"

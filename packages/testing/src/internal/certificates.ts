@@ -56,22 +56,9 @@ export const make = Effect.fnUntraced(
       "writing a certificate request",
       () => writeFile(path("client.csr"), request.request)
     )
+    const sign = ["-gencert", "-rfc", "-alias", "ca", "-keystore", "ca.p12", "-validity", days]
     const signed = (name: string, ...more: ReadonlyArray<string>) =>
-      keytool(
-        "-gencert",
-        "-rfc",
-        "-alias",
-        "ca",
-        "-keystore",
-        "ca.p12",
-        "-validity",
-        days,
-        "-infile",
-        `${name}.csr`,
-        "-outfile",
-        `${name}.pem`,
-        ...more
-      )
+      keytool(...sign, "-infile", `${name}.csr`, "-outfile", `${name}.pem`, ...more)
     yield* Effect.all([
       signed("broker", "-ext", "san=ip:127.0.0.1,dns:localhost"),
       signed("client")
