@@ -41,7 +41,22 @@ export const suite = (name: string, driver: DriverAt): void => {
       copying(it, driver)
       failing(it, driver)
       sharing(it, driver)
-      faults(it, driver)
+    }
+  )
+}
+
+/**
+ * The same under faults on the wire, in the network and of the broker.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const faults = (name: string, driver: DriverAt): void => {
+  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `pipelines under faults, over ${name}`,
+    (it) => {
+      wireFaults(it, driver)
+      outages(it, driver)
     }
   )
 }
@@ -288,7 +303,7 @@ const sharing = (it: It, driver: DriverAt): void => {
       })))
 }
 
-const faults = (it: It, driver: DriverAt): void => {
+const wireFaults = (it: It, driver: DriverAt): void => {
   it.effect.each(
     [
       { fault: "a commit's lost answer", rule: FaultProxyRule.dropResponse, api: "EndTxn" },
@@ -338,7 +353,9 @@ const faults = (it: It, driver: DriverAt): void => {
         yield* bench.awaitDone
         yield* bench.assertCopied
       })))
+}
 
+const outages = (it: It, driver: DriverAt): void => {
   it.effect(
     "a network that is gone for a while is waited for",
     () =>
