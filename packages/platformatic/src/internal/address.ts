@@ -18,3 +18,6 @@ export const parse = (text: string): Address | null => {
   if (name === undefined || !(port >= 1 && port <= 65_535)) return null
   return bracketed !== undefined && !isIPv6(bracketed) ? null : { host: name, port }
 }
+
+export const keyOf = ({ host, port }: Address): string =>
+  isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`

@@ -3,6 +3,7 @@
  * read throws inside the socket's listener, and would end the program.
  */
 import {
+  AuthenticationError,
   type Connection,
   type saslAuthenticateV2,
   saslOAuthBearer,
@@ -43,6 +44,10 @@ export const optionsOf = (
     const guarded = guard(api, fail)
     const done: typeof callback = (error, answer) => {
       if (error !== null || answer === undefined) return callback(error, answer)
+      // A broker refuses a token in words, with the code of a success (RFC 7628, 3.2.3).
+      if (sasl.mechanism === "oauthbearer" && answer.authBytes.length > 0) {
+        return callback(new AuthenticationError(`SASL refused: ${answer.authBytes.toString()}`))
+      }
       onAuthenticated(Number(answer.sessionLifetimeMs))
       callback(null, { ...answer, sessionLifetimeMs: 0n })
     }

@@ -7,11 +7,13 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type { Address } from "./address.ts"
+import { type Address, keyOf } from "./address.ts"
 import { notSent } from "./failure.ts"
 import * as Link from "./link.ts"
 import type { Message } from "./message.ts"
 import type { Settings } from "./settings.ts"
+
+export { keyOf }
 
 export interface Brokers {
   /** One request to one broker, one attempt. */
@@ -156,8 +158,6 @@ export const make = Effect.fnUntraced(function*(
 })
 
 const isClosed = notSent("Connect", "The driver is closed")
-
-export const keyOf = ({ host, port }: Address): string => `${host}:${port}`
 
 /** Of connections that are equally busy the one that was used longest ago has its turn. */
 const leastLoaded = (links: Set<Link.Link>): Link.Link | null => {

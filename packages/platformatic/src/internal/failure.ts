@@ -54,12 +54,3 @@ export const causesOf = (error: unknown): ReadonlyArray<unknown> => {
   }
   return found
 }
-
-const longestDetail = 300
-
-/** The innermost message, for people: the outer ones only say that something failed. */
-export const detailOf = (error: unknown, withoutSecrets: (text: string) => string): string => {
-  const innermost = causesOf(error).findLast((one) => one instanceof Error)
-  const text = withoutSecrets(innermost instanceof Error ? innermost.message : String(error))
-  return text.length <= longestDetail ? text : `${text.slice(0, longestDetail)}...`
-}

@@ -17,10 +17,11 @@ import {
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as net from "node:net"
-import type { Address } from "./address.ts"
+import { type Address, keyOf } from "./address.ts"
 import * as ApiVersions from "./apiVersions.ts"
 import * as Authentication from "./authentication.ts"
-import { answered, causesOf, codeIn, detailOf, isOfNetwork, notSent } from "./failure.ts"
+import * as Detail from "./detail.ts"
+import { answered, causesOf, codeIn, isOfNetwork, notSent } from "./failure.ts"
 import * as Frames from "./frames.ts"
 import { type Message, versionOf } from "./message.ts"
 import type { Settings } from "./settings.ts"
@@ -42,10 +43,13 @@ export interface Link {
 
 interface State {
   readonly settings: Settings
+  readonly address: Address
   readonly connection: Connection
   /** How far the connection has come. */
   phase: "beforeTcp" | "duringTls" | "authenticating" | "asking" | "open" | "closed"
   notKafka: boolean
+  /** What the socket has told last; the client's requests only tell that it has closed. */
+  socketError: unknown
   load: number
   reauthentication: NodeJS.Timeout | undefined
 }
@@ -110,17 +114,20 @@ export const open = (
 const stateOf = (settings: Settings, address: Address): State => {
   const state: State = {
     settings,
+    address,
     connection: new Connection(
       settings.clientId,
       connectionOptions(settings, address, (millis) => planReauthentication(state, millis))
     ),
     phase: "beforeTcp",
     notKafka: false,
+    socketError: null,
     load: 0,
     reauthentication: undefined
   }
   // Without a listener an error would end the program; what it means is told by the requests.
   state.connection.on("error", (error) => {
+    state.socketError ??= error
     state.notKafka ||= causesOf(error).some((one) => one instanceof UnexpectedCorrelationIdError)
     if (state.phase === "open") destroy(state)
   })
@@ -183,8 +190,10 @@ const follow = (state: State, onConnected: () => void): void => {
 const keepAliveMillis = 60_000
 
 const openFailure = (state: State, error: unknown): DriverError => {
-  const detail = detailOf(error, withoutSecrets(state.settings))
-  return new DriverError({ request: "Connect", failure: failureOfOpening(state, error), detail })
+  const failure = failureOfOpening(state, error)
+  const told = isOfNetwork(innermost(error)) ? state.socketError ?? error : error
+  const detail = Detail.of(state.settings, state.address, told, failure._tag === "Answered")
+  return new DriverError({ request: "Connect", failure, detail })
 }
 
 const failureOfOpening = (state: State, error: unknown): Failure => {
@@ -198,6 +207,8 @@ const failureOfOpening = (state: State, error: unknown): Failure => {
     case "duringTls":
       return Failure.TlsFailed()
     default:
+      // In TLS 1.3 a server that wants a certificate says so when the client's handshake is done.
+      if (isOfTls(state.socketError)) return Failure.TlsFailed()
       return isSilent(error) ? Failure.NoAnswer() : Failure.NotKafka()
   }
 }
@@ -206,19 +217,17 @@ const failureOfOpening = (state: State, error: unknown): Failure => {
 const isUnavailable = (error: unknown): boolean =>
   causesOf(error).some((one) => one instanceof Error && one.name === TokenProvider.unavailable)
 
+const isOfTls = (error: unknown): boolean =>
+  causesOf(error).some((one) =>
+    one instanceof Error && "code" in one && String(one.code).startsWith("ERR_SSL")
+  )
+
+const innermost = (error: unknown): unknown => causesOf(error).at(-1)
+
 /** The time is over, or the connection is: as opposed to an answer that cannot be read. */
 const isSilent = (error: unknown): boolean => {
-  const innermost = causesOf(error).at(-1)
-  return isOfNetwork(innermost) || (innermost instanceof Error && innermost.name === "Error")
-}
-
-const withoutSecrets = ({ sasl }: Settings) => (text: string): string => {
-  const secret = sasl === null
-    ? ""
-    : sasl.mechanism === "oauthbearer"
-    ? sasl.tokens.newest()
-    : Redacted.value(sasl.password)
-  return secret === "" ? text : text.replaceAll(secret, "<redacted>")
+  const one = innermost(error)
+  return isOfNetwork(one) || (one instanceof Error && one.name === "Error")
 }
 
 const linkOf = (state: State, offered: ApiVersions.Offered): Link => {
@@ -254,7 +263,7 @@ const request = <A>(
     state.load++
     let written = false
     const timer = setTimeout(() => {
-      const detail = `No answer within ${timeoutMillis} ms`
+      const detail = `${keyOf(state.address)}: no answer within ${timeoutMillis} ms`
       const failure = written ? Failure.NoAnswer() : Failure.NotSent()
       // Whoever is told goes on at once, and must find the connection closed.
       destroy(state)
@@ -311,7 +320,7 @@ const failureOf = (state: State, error: Error, written: boolean): Failure => {
 }
 
 const failed = (
-  { settings }: State,
+  { address, settings }: State,
   request: Request,
   failure: Failure,
   error: Error
@@ -322,7 +331,7 @@ const failed = (
     // What the codec says of a request that it refuses can hold a record.
     detail: failure._tag === "Refused"
       ? "The client cannot encode the request"
-      : detailOf(error, withoutSecrets(settings))
+      : Detail.of(settings, address, error, false)
   })
 
 /** A broker closes a connection that goes on with other requests while it authenticates anew. */
