@@ -6,6 +6,7 @@ import { assert, describe, it } from "vitest"
 import type { Event } from "../src/History.ts"
 import * as HistoryChecker from "../src/HistoryChecker.ts"
 import * as HistoryIndex from "../src/HistoryIndex.ts"
+import { occurs as occursIn } from "./history/allowedCases.ts"
 import { logMutations } from "./history/logMutations.ts"
 import type { Mutation } from "./history/mutation.ts"
 import { readMutations } from "./history/readMutations.ts"
@@ -44,6 +45,14 @@ describe("the history checker", () => {
       assert.isAbove(report.transactions.committed, 10)
       assert.isAbove(report.transactions.aborted, 10)
     }
+  })
+
+  it.each(HistoryChecker.allowed)("finds nothing in what is allowed: $what", ({ what }) => {
+    const occurs = Object.entries(occursIn).find(([words]) => what.startsWith(words))?.[1]
+    const seed = seeds(100).find((seed) => occurs?.(validWorld(seed)) === true)
+    assert.isDefined(seed, "no valid world has it")
+    const report = check(validWorld(seed))
+    assert.isTrue(report.clean, `HISTORY_SEED=${seed}: ${HistoryChecker.render(report)}`)
   })
 
   it.each(mutations)("finds $anomaly where $name", ({ anomaly, break: breakIt }) => {

@@ -41,6 +41,7 @@ export interface Open {
   readonly count: number
   sent: number
   operations: number
+  answered: number
 }
 
 const nextOf = (counters: Map<number, number>, process: number): number => {
@@ -102,7 +103,7 @@ export const begin = (kafka: Kafka, session: Session, count: number): Open => {
   const number = nextOf(kafka.transactions, session.process)
   const { id, number: of, process } = session
   tell(kafka.world, { _tag: "begin", process, transaction: number, id, session: of, count })
-  return { kafka, session, number, count, sent: 0, operations: 0 }
+  return { kafka, session, number, count, sent: 0, operations: 0, answered: 0 }
 }
 
 export const register = ({ kafka, session }: Open, partition: WorldPartition): void => {
@@ -155,6 +156,7 @@ export const send = (
   const entry = request(world, of(session, "Produce", isLost ? unanswered(offsets.length > 0) : {}))
   if (isLost && entry.answer !== null) entry.answer = { ...entry.answer, delivered: false }
   if (options.killed === true) return
+  open.answered += 1
   if (isLost) {
     tell(world, { _tag: "send.info", process, transaction, operation, error: "TimedOut" })
   } else {

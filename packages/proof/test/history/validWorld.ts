@@ -57,16 +57,17 @@ const actorOf = (play: Play, process: number, id: string, pipeline = false): Act
 })
 
 /** The sends of a transaction: each to one partition, some of them repeated on the wire. */
-function* sends(play: Play, open: Producer.Open, pairs?: Producer.SendOptions["inputs"]): Steps {
+function* sends(
+  play: Play,
+  open: Producer.Open,
+  pairs: Producer.SendOptions["inputs"] = [],
+  until = open.count
+): Steps {
   const { random } = play.world
-  while (open.sent < open.count) {
+  while (open.sent < until) {
     const partition = Producer.outputAt(play.world, random.int(0, outputs - 1))
-    const count = random.int(1, Math.min(3, open.count - open.sent))
-    const repeated = random.chance(0.1)
-    Producer.send(open, partition, count, {
-      repeated,
-      ...pairs === undefined ? {} : { inputs: pairs }
-    })
+    const count = random.int(1, Math.min(3, until - open.sent))
+    Producer.send(open, partition, count, { repeated: random.chance(0.1), inputs: pairs })
     yield
   }
   // A partition is registered, and nothing is written to it.
@@ -165,7 +166,10 @@ function* end(play: Play, actor: Actor, open: Producer.Open, ending: Ending): Ge
     }
     case "killed": {
       // Of a process with one actor: nothing of it is told any more.
-      const stage = play.world.random.pick(["open", "asked", "sent"] as const)
+      const isSending = open.operations > open.answered
+      const stage = isSending
+        ? "open"
+        : play.world.random.pick(["open", "asked", "sent"] as const)
       if (stage !== "open") Producer.tellEnd(open, { _tag: "end.inv", decision: "commit" })
       if (stage === "sent") Producer.endTransaction(open, "commit", "answer")
       const target = actor.process
@@ -200,12 +204,13 @@ function* transact(play: Play, actor: Actor, mayDie: boolean): Steps {
   const ending: Ending = special ? random.pick(["killed", "fenced"] as const) : random.pick(endings)
   const open = Producer.begin(play.kafka, actor.session, random.int(1, 6))
   yield
-  yield* sends(play, open)
-  if (ending === "failed send") {
-    // The transaction has more records than were ever acknowledged.
+  // A send that fails, or of which nobody is told any more, is the last one.
+  const killed = ending === "killed" && random.chance(0.5)
+  const isLost = ending === "failed send" || killed
+  yield* sends(play, open, [], isLost ? open.count - 1 : open.count)
+  if (isLost) {
     const lost = random.pick(["acted", "unseen"] as const)
-    const more = { ...open, count: open.count }
-    if (more.sent < more.count) Producer.send(more, Producer.outputAt(play.world, 0), 1, { lost })
+    Producer.send(open, Producer.outputAt(play.world, 0), 1, { lost, killed })
   }
   yield* end(play, actor, open, ending)
 }
