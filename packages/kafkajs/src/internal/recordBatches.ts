@@ -7,7 +7,8 @@
 import type { FetchedRecord } from "@kafka-once/core/ConsumerDriver"
 import { DriverError, Failure } from "@kafka-once/core/DriverError"
 import * as Effect from "effect/Effect"
-import { CompressionCodecs, CompressionTypes } from "kafkajs"
+// Node finds only some names of a CommonJS module by itself, and `CompressionCodecs` is none of them.
+import kafkajs, { CompressionTypes } from "kafkajs"
 import { promisify } from "node:util"
 import { gunzip, zstdDecompress } from "node:zlib"
 
@@ -196,7 +197,7 @@ const registered = async (
   bytes: Buffer
 ): Promise<Buffer> => {
   const codecs: Record<number, () => { decompress: (bytes: Buffer) => Promise<Buffer> }> =
-    CompressionCodecs
+    kafkajs.CompressionCodecs
   const codec = codecs[type]?.()
   if (codec === undefined) throw new Error("There is no such codec")
   return codec.decompress(bytes)
