@@ -27,10 +27,13 @@ const driver = Layer.unwrap(
 const requestTimeoutMillis = 800
 
 /** A topic and a session of its own, in a transaction. */
-const begun = Effect.fnUntraced(function*(topic: string, partitions = 1) {
+const begun = Effect.fnUntraced(function*(
+  topic: string,
+  { partitions = 1, timeoutMillis = requestTimeoutMillis } = {}
+) {
   const kafka = yield* EmbeddedKafka
   yield* kafka.createTopic(topic, { partitions })
-  const opened = yield* open(topic, { requestTimeoutMillis })
+  const opened = yield* open(topic, { requestTimeoutMillis: timeoutMillis })
   yield* opened.session.begin
   return opened
 })
@@ -123,7 +126,7 @@ const sequences = (it: It): void => {
   it.effect("a batch that is sent again keeps its sequence and its partition (K4, K7)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
-      const { session } = yield* begun("k7", 4)
+      const { session } = yield* begun("k7", { partitions: 4 })
       yield* sendOne(session, batch("k7", 2, "first"))
       const again = batch("k7", 2, "again")
       const lost = yield* Effect.flip(sendOnce(session, again)).pipe(
@@ -146,7 +149,7 @@ const sequences = (it: It): void => {
   it.effect("of many sends at once one is on the wire, and all arrive (K18)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
-      const { session } = yield* begun("k18", 8)
+      const { session } = yield* begun("k18", { partitions: 8, timeoutMillis: 10_000 })
       yield* sendOne(session, batch("k18", 0, "first"))
       const before = countOf("Produce", yield* requestsOf("k18"))
       const held = yield* proxy.inject(FaultProxyRule.hold(
@@ -162,7 +165,8 @@ const sequences = (it: It): void => {
         { startImmediately: true }
       )
       yield* held.fired
-      // While the first is not answered no other is sent.
+      // Another session has its requests answered meanwhile; of this one no other is sent.
+      yield* open("k18-meanwhile")
       assert.strictEqual(countOf("Produce", yield* requestsOf("k18")), before + 1)
       yield* proxy.release("k18")
       yield* Fiber.join(sending)
@@ -203,7 +207,7 @@ layer(driver.pipe(Layer.provideMerge(ProxiedKafka.layer({ nodes: 3 }))), {
   it.effect("no broker is written to while another one has not answered (K6)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
-      const { session } = yield* begun("k6", 3)
+      const { session } = yield* begun("k6", { partitions: 3, timeoutMillis: 10_000 })
       const batches = [0, 1, 2].map((partition) => batch("k6", partition, `${partition}`))
       // The first time registers the partitions.
       yield* sendAll(session, batches)
@@ -218,6 +222,7 @@ layer(driver.pipe(Layer.provideMerge(ProxiedKafka.layer({ nodes: 3 }))), {
       ))
       const sending = yield* Effect.forkChild(session.send(batches), { startImmediately: true })
       yield* held.fired
+      yield* open("k6-meanwhile")
       assert.lengthOf(yield* produces, before + 1)
       yield* proxy.release("k6")
       const answers = yield* Fiber.join(sending)
