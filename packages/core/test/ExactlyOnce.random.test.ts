@@ -181,15 +181,18 @@ const committedOf = ({ broker }: World, partition: number) =>
 const isDone = (world: World): boolean =>
   inputs(world).every(({ offset, partition }) => offset < committedOf(world, partition))
 
+type Output = ReturnType<BrokerDouble.BrokerDouble["visible"]>[number]
+
+const header = ({ record }: Output, name: string) =>
+  DriverDouble.text(
+    record.headers.find(([key]) => key === `kafka-once.dead-letter.${name}`)![1]
+  )
+
 /** Where a record of the output or the dead letters came from. */
-const originOf = ({ record, topic }: ReturnType<BrokerDouble.BrokerDouble["visible"]>[number]) => {
-  if (topic === "output") return DriverDouble.text(record.value).split(":").slice(0, 2).join(":")
-  const header = (name: string) =>
-    DriverDouble.text(
-      record.headers.find(([key]) => key === `kafka-once.dead-letter.${name}`)![1]
-    )
-  return `${header("partition")}:${header("offset")}`
-}
+const originOf = (output: Output) =>
+  output.topic === "output"
+    ? DriverDouble.text(output.record.value).split(":").slice(0, 2).join(":")
+    : `${header(output, "partition")}:${header(output, "offset")}`
 
 const check = (world: World): void => {
   const outputs = world.broker.visible().filter(({ topic }) => topic !== "input")
@@ -202,8 +205,15 @@ const check = (world: World): void => {
   assert.deepStrictEqual(world.broker.regressions(), [], "E4: offsets moved back")
   assert.isFalse(outputs.some(({ record }) => DriverDouble.text(record.value).includes("aborted")))
   const poisoned = inputs(world).filter(({ record }) => isPoison(DriverDouble.text(record.value)))
-  const letters = outputs.filter(({ topic }) => topic === "dead").map(originOf)
-  assert.includeMembers(letters, poisoned.map(({ offset, partition }) => `${partition}:${offset}`))
+  const letters = outputs.filter(({ topic }) => topic === "dead")
+  // Nothing dies for a failure of the cluster's, or for a rebalance.
+  for (const letter of letters) {
+    assert.include(["poison", "before", "after"], header(letter, "message"))
+  }
+  assert.includeMembers(
+    letters.map(originOf),
+    poisoned.map(({ offset, partition }) => `${partition}:${offset}`)
+  )
   for (let partition = 0; partition < partitions; partition++) {
     const offsets = outputs.filter((output) =>
       output.topic === "output" && output.partition === partition

@@ -10,6 +10,8 @@ import type { KafkaError } from "../KafkaError.ts"
 export interface CommitGuard {
   /** Run when everything is sent, the offsets too, and EndTxn(commit) would be next. */
   readonly beforeCommit: Effect.Effect<void, KafkaError>
+  /** Told of every failure that keeps the transaction from committing, as it happens. */
+  readonly failed: (error: KafkaError) => void
 }
 
 /**

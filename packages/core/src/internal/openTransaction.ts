@@ -265,6 +265,7 @@ export const taint = (
  */
 export const noteFailure = (transaction: OpenTransaction, error: KafkaError): void => {
   transaction.firstFailure ??= error
+  transaction.guard?.failed(error)
   if (!transaction.decided) note(transaction, "SendFailed")
 }
 

@@ -4,7 +4,7 @@ import * as Metric from "effect/Metric"
 import { nameOf } from "../../ErrorCode.ts"
 import type { Settings } from "../../ExactlyOnceOptions.ts"
 import type { GroupOffsets } from "../../GroupOffsets.ts"
-import { ConsumerFenced, KafkaError } from "../../KafkaError.ts"
+import { ConsumerFenced, isKafkaError, KafkaError } from "../../KafkaError.ts"
 import { Transaction } from "../../Transaction.ts"
 import type { TransactionalProducer } from "../../TransactionalProducer.ts"
 import { CurrentCommitGuard } from "../commitGuard.ts"
@@ -40,13 +40,23 @@ export const transact = <K, V, E, R>(
       yield* transaction.sendOffsets(offsetsOf(settings.groupId, parts))
     })
     const { member } = parts[0]!.work
+    let first: KafkaError | null = null
     yield* producer.withTransaction(body).pipe(
       Effect.provideService(CurrentCommitGuard, {
         beforeCommit: Effect.andThen(
           member.driver.capabilities.groupFencing ? Effect.void : heartbeat(member, parts),
           requireOwned(settings.groupId, parts)
-        )
+        ),
+        failed: (error) => {
+          first ??= error
+        }
       }),
+      // What the transaction was tainted by says what to do about it.
+      Effect.mapError((error) =>
+        first !== null && isTainted(error)
+          ? new KafkaError({ operation: "commit", reason: first.reason })
+          : error
+      ),
       Effect.ensuring(
         Effect.flatMap(
           Clock.currentTimeMillis,
@@ -55,6 +65,9 @@ export const transact = <K, V, E, R>(
       )
     )
   })
+
+const isTainted = (error: unknown): boolean =>
+  isKafkaError(error) && error.reason._tag === "TransactionTainted"
 
 const fenced = (groupId: string, code: number): KafkaError =>
   new KafkaError({
