@@ -1,87 +1,61 @@
-/**
- * The checker's exam: it must find nothing in valid worlds, and in each broken one the anomaly that
- * it was broken for. `HISTORY_SEED=n` replays one seed.
- */
 import { assert, describe, it } from "vitest"
 import type { Event } from "../src/History.ts"
 import * as HistoryChecker from "../src/HistoryChecker.ts"
 import * as HistoryIndex from "../src/HistoryIndex.ts"
-import { occurs as occursIn } from "./history/allowedCases.ts"
-import { logMutations } from "./history/logMutations.ts"
-import type { Mutation } from "./history/mutation.ts"
-import { readMutations } from "./history/readMutations.ts"
-import { toldMutations } from "./history/toldMutations.ts"
-import { pipeline, validWorld } from "./history/validWorld.ts"
-import { stateOf, type World } from "./history/world.ts"
+import { exam, mutations } from "./history/exam.ts"
+import { pickVisible, remove } from "./history/lookup.ts"
+import { validWorld } from "./history/validWorld.ts"
+import { stateOf } from "./history/world.ts"
 
-const replayed = process.env["HISTORY_SEED"]
-const seeds = (count: number): ReadonlyArray<number> =>
-  replayed === undefined ? Array.from({ length: count }, (_, at) => at + 1) : [Number(replayed)]
+exam({ valid: 200, broken: 8 })
 
-const check = (world: World): HistoryChecker.Report =>
-  HistoryChecker.check(
+describe("the exam of the history checker", () => {
+  it.each(Object.keys(HistoryChecker.anomalies))("has two questions or more on %s", (anomaly) => {
+    const questions = mutations.filter((mutation) => mutation.anomaly === anomaly)
+    assert.isAtLeast(new Set(questions.map(({ name }) => name)).size, 2)
+  })
+})
+
+describe("the report of the history checker", () => {
+  const world = validWorld(1)
+  const lost = pickVisible(world)!
+  const before = lost.partition.batches[lost.partition.batches.indexOf(lost.batch) - 1]!
+  remove(lost.batch.records, lost.record)
+  const { process, transaction } = lost.record.stamp
+  const report = HistoryChecker.check(
     HistoryIndex.fromEvents(world.events as ReadonlyArray<Event>),
-    stateOf(world),
-    { wire: world.wire, pipeline }
+    stateOf(world)
   )
+  const finding = report.findings.find(({ anomaly }) => anomaly === "S1")
 
-/** Everything of a world that a checker is given, as text. */
-const contentOf = (world: World): string =>
-  JSON.stringify(
-    { ...world, random: null },
-    (_, value: unknown) => typeof value === "bigint" ? `${value}n` : value
-  )
-
-const mutations: ReadonlyArray<Mutation> = [...logMutations, ...toldMutations, ...readMutations]
-
-const turns = 15
-const worldsEach = 12
-
-describe("the history checker", () => {
-  it("finds nothing in valid worlds", () => {
-    for (const seed of seeds(300)) {
-      const report = check(validWorld(seed))
-      assert.isTrue(report.clean, `HISTORY_SEED=${seed}: ${HistoryChecker.render(report)}`)
-      assert.isAbove(report.transactions.committed, 10)
-      assert.isAbove(report.transactions.aborted, 10)
-    }
+  it("names the transaction and the place of an offence", () => {
+    assert.deepInclude(finding, {
+      transaction: { process, number: transaction },
+      topic: lost.partition.topic,
+      partition: lost.partition.partition,
+      offset: lost.record.offset
+    })
+    assert.include(finding?.what, `transaction ${process}/${transaction} is committed`)
   })
 
-  it.each(HistoryChecker.allowed)("finds nothing in what is allowed: $what", ({ what }) => {
-    const occurs = Object.entries(occursIn).find(([words]) => what.startsWith(words))?.[1]
-    const seed = seeds(100).find((seed) => occurs?.(validWorld(seed)) === true)
-    assert.isDefined(seed, "no valid world has it")
-    const report = check(validWorld(seed))
-    assert.isTrue(report.clean, `HISTORY_SEED=${seed}: ${HistoryChecker.render(report)}`)
+  it("shows the lines of the log around it, markers among them", () => {
+    const block = finding?.block ?? ""
+    const { topic, partition } = lost.partition
+    assert.include(block, `${topic}-${partition}, around offset ${lost.record.offset}:`)
+    assert.include(block, `${before.baseOffset} pid ${before.producerId} epoch ${before.epoch}`)
+    assert.match(block, /COMMIT|ABORT/)
+    assert.match(block, /sequence \d+ transaction \d+\/\d+ record \d+ of \d+, \w+/)
+    assert.include(HistoryChecker.render(report), block.split("\n")[1]!.trim())
   })
 
-  it.each(mutations)("finds $anomaly where $name", ({ anomaly, break: breakIt }) => {
-    let broken = 0
-    for (const seed of seeds(20 * worldsEach)) {
-      const world = validWorld(seed, turns)
-      const before = contentOf(world)
-      if (!breakIt(world)) continue
-      broken += 1
-      assert.notStrictEqual(contentOf(world), before, `HISTORY_SEED=${seed} changed nothing`)
-      const report = check(world)
-      assert.isAbove(
-        report.counts[anomaly],
-        0,
-        `HISTORY_SEED=${seed}: ${HistoryChecker.render(report)}`
-      )
-      if (broken === worldsEach) break
-    }
-    assert.isAtLeast(
-      broken,
-      replayed === undefined ? worldsEach : 1,
-      "too few worlds could be broken"
-    )
+  it("says how much was looked at, so that nothing is not taken for clean", () => {
+    const empty = HistoryIndex.fromEvents([])
+    const nothing = { ...stateOf(world), partitions: [], groups: [], transactions: [] }
+    const { clean, records, transactions } = HistoryChecker.check(empty, nothing)
+    assert.isTrue(clean)
+    assert.deepStrictEqual(records, { inLog: 0, visible: 0 })
+    assert.deepStrictEqual(transactions, { committed: 0, aborted: 0, unknown: 0 })
+    assert.isAbove(report.transactions.committed, 10)
+    assert.isAbove(report.records.inLog, 100)
   })
-
-  it.each(Object.keys(HistoryChecker.anomalies))(
-    "is examined on %s in two ways or more",
-    (anomaly) => {
-      assert.isAtLeast(mutations.filter((mutation) => mutation.anomaly === anomaly).length, 2)
-    }
-  )
 })

@@ -388,7 +388,11 @@ const nonsense: ReadonlyArray<Mutation> = [
     return event !== undefined
   }),
   mutation("history", "an operation ends that was never asked for", (world) => {
-    const event = pickFrom(world, eventsOf(world, "send.inv"))
+    const ends = [...eventsOf(world, "send.ok"), ...eventsOf(world, "send.info")]
+    const end = pickFrom(world, ends)
+    const event = eventsOf(world, "send.inv").find((asked) =>
+      end !== undefined && isOf(asked, end) && asked.operation === end.operation
+    )
     if (event !== undefined) remove(world.events, event)
     return event !== undefined
   }),

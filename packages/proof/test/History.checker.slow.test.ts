@@ -1,0 +1,3 @@
+import { exam } from "./history/exam.ts"
+
+exam({ valid: 2_000, broken: 60 })
