@@ -1,6 +1,6 @@
 /** What kafkajs alone does wrong, and how each is walled in; K and P are numbers in the README. */
 import { assert, layer, type Vitest } from "@effect/vitest"
-import type * as DriverPort from "@kafka-once/core/KafkaDriver"
+import * as DriverPort from "@kafka-once/core/KafkaDriver"
 import * as DriverSteps from "@kafka-once/proof/DriverSteps"
 import * as ProxiedKafka from "@kafka-once/proof/ProxiedKafka"
 import { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
@@ -76,6 +76,20 @@ const losses = (it: It): void => {
       assert.strictEqual(requests.at(-1), "AddPartitionsToTxn")
     }))
 
+  it.effect("a connection whose answers stop coming is not used again", () =>
+    Effect.gen(function*() {
+      const proxy = yield* ProxiedKafka.Proxy
+      const { session } = yield* begun("muted")
+      const match = { api: "Produce", transactionalId: "muted", nth: 1 } as const
+      const lost = yield* Effect.flip(sendOnce(session, batch("muted", 0, "a"))).pipe(
+        proxy.withRule(FaultProxyRule.mute(match))
+      )
+      assert.strictEqual(told(lost), "Produce: NoAnswer")
+      yield* sendOne(session, batch("muted", 0, "a"))
+      yield* session.end("commit")
+      assert.deepStrictEqual(yield* valuesIn("muted", 1), ["a"])
+    }))
+
   it.effect("a registration without an answer is followed by no Produce, and can be repeated", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
@@ -115,6 +129,21 @@ const losses = (it: It): void => {
 }
 
 const coordinators = (it: It): void => {
+  it.effect("a refused InitProducerId is told after one attempt (K9, K13)", () =>
+    Effect.gen(function*() {
+      const proxy = yield* ProxiedKafka.Proxy
+      const driver = yield* DriverPort.KafkaDriver
+      const session = yield* driver.openSession({
+        transactionalId: "once",
+        transactionTimeoutMillis: 15_000,
+        requestTimeoutMillis
+      })
+      const match = { api: "InitProducerId", transactionalId: "once" } as const
+      const rule = yield* proxy.inject(FaultProxyRule.error(match, "CONCURRENT_TRANSACTIONS"))
+      assert.strictEqual(told(yield* Effect.flip(session.initialize)), "InitProducerId: 51")
+      assert.strictEqual(yield* rule.hits, 1)
+    }))
+
   it.effect("a coordinator that is not found keeps EndTxn from being sent, and is told (K1)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy

@@ -75,7 +75,10 @@ export const make = (
     bootstrap: [...settings.brokers.slice(first), ...settings.brokers.slice(0, first)],
     authenticationTimeoutMillis: settings.authenticationTimeoutMillis
   }
-  const createCluster: CreateCluster = (options) => repair(create.call(kafka, options), repairs)
+  // kafkajs looks for the retries of InitProducerId and TxnOffsetCommit on its cluster, which has
+  // none: it would take its defaults, and repeat five times, 300 ms and more apart.
+  const createCluster: CreateCluster = (options) =>
+    Object.assign(repair(create.call(kafka, options), repairs), { retry: noRetry })
   return {
     createProducer: (config) => {
       const created: Array<Cluster> = []

@@ -73,7 +73,14 @@ const make = (
     gate,
     producer,
     cluster,
-    run: (body) => Call.run(gate, retell, body),
+    // kafkajs would go on with a connection whose answers have stopped coming. One on which an
+    // answer is missing is not used again.
+    run: (body) =>
+      Effect.tapError(
+        Call.run(gate, retell, body),
+        // It never rejects, and waits for nobody but the event loop.
+        ({ failure }) => failure._tag === "NoAnswer" ? Effect.promise(gate.reset) : Effect.void
+      ),
     transaction: null,
     first: null,
     lostSequences: new Set()

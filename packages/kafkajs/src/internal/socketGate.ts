@@ -36,8 +36,13 @@ export interface SocketGate {
   readonly startTransaction: () => void
   readonly isClosed: () => boolean
   readonly openSockets: () => number
+  /** Ends every connection, and is done when kafkajs knows; the next call opens new ones. */
+  readonly reset: () => Promise<void>
   readonly close: () => void
 }
+
+const closeOf = (socket: net.Socket): Promise<void> =>
+  new Promise((resolve) => socket.once("close", () => resolve()))
 
 const keepAliveMillis = 60_000
 
@@ -68,12 +73,22 @@ export const make = (): SocketGate => {
     },
     isClosed: () => state.closed,
     openSockets: () => state.sockets.size,
+    reset: async () => {
+      // A socket that is destroyed always closes, in the next turn of the event loop.
+      const closed = [...state.sockets].map(closeOf)
+      destroyAll(state, "A request had no answer")
+      await Promise.all(closed)
+    },
     close: () => {
       state.closed = true
-      // The error makes kafkajs reject what waits for an answer and clear its timers.
-      for (const socket of state.sockets) socket.destroy(new Error("The session is closed"))
+      destroyAll(state, "The session is closed")
     }
   }
+}
+
+const destroyAll = ({ sockets }: GateState, why: string): void => {
+  // The error makes kafkajs reject what waits for an answer and clear its timers.
+  for (const socket of sockets) socket.destroy(new Error(why))
 }
 
 interface GateState {
