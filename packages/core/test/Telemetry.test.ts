@@ -7,7 +7,7 @@ import * as Metric from "effect/Metric"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
-import { Fault, text } from "./support/DriverDouble.ts"
+import { type DriverDouble, Fault, text } from "./support/DriverDouble.ts"
 import * as Rig from "./support/Rig.ts"
 
 const canary = "canary-3f9c"
@@ -32,7 +32,7 @@ const recording = () => {
 }
 
 const named = (spans: ReadonlyArray<Tracer.Span>, name: string) => {
-  const found = spans.filter((span) => span.name === `${name} orders-0`)
+  const found = spans.filter((span) => span.name === name)
   assert.lengthOf(found, 1, name)
   return found[0]!
 }
@@ -80,26 +80,42 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
         Effect.ignore,
         Effect.withTracer({ ...tracer })
       )
-      const first = spans.slice(0, spans.findIndex(({ name }) => name === "commit orders-0") + 1)
+      const first = spans.slice(0, spans.findIndex(({ name }) => name === "commit") + 1)
       const whole = named(first, "transaction")
-      for (const step of ["begin", "send", "offsets", "commit"]) {
-        const span = named(first, step)
-        assert.strictEqual(parentOf(span), whole.spanId, step)
-        assert.strictEqual(span.attributes.get("messaging.system"), "kafka")
-        assert.strictEqual(span.attributes.get("messaging.operation.name"), step)
-        assert.strictEqual(span.attributes.get("messaging.kafka.transactional_id"), "orders-0")
+      const common = (operation: string) => ({
+        "messaging.system": "kafka",
+        "messaging.operation.name": operation,
+        "messaging.kafka.transactional_id": "orders-0"
+      })
+      const expected = {
+        "begin": common("begin"),
+        "send orders": {
+          ...common("send"),
+          "messaging.operation.type": "send",
+          "messaging.destination.name": "orders",
+          "messaging.batch.message_count": 2
+        },
+        "send_offsets input": {
+          ...common("send_offsets"),
+          "messaging.operation.type": "settle",
+          "messaging.destination.name": "input",
+          "messaging.consumer.group.name": "billing"
+        },
+        "commit": common("commit")
+      }
+      for (const [name, attributes] of Object.entries(expected)) {
+        const span = named(first, name)
+        assert.strictEqual(parentOf(span), whole.spanId, name)
+        assert.deepStrictEqual(Object.fromEntries(span.attributes), attributes)
+        // What a consumer finds in a record is no span of ours here.
+        assert.strictEqual(span.kind, "client")
         assert.strictEqual(span.status._tag, "Ended")
       }
-      const send = named(first, "send")
-      assert.strictEqual(send.kind, "producer")
-      assert.strictEqual(send.attributes.get("messaging.batch.message_count"), 2)
-      assert.strictEqual(send.attributes.get("messaging.destination.name"), "orders")
-      assert.strictEqual(
-        named(first, "offsets").attributes.get("messaging.consumer.group.name"),
-        "billing"
-      )
       assert.strictEqual(parentOf(whole), first[0]!.spanId)
-      assert.strictEqual(whole.attributes.get("kafka_once.outcome"), "Committed")
+      assert.deepStrictEqual(Object.fromEntries(whole.attributes), {
+        ...common("transaction"),
+        "kafka_once.outcome": "Committed"
+      })
       const second = spans.slice(first.length)
       assert.strictEqual(
         named(second, "transaction").attributes.get("kafka_once.outcome"),
@@ -107,6 +123,60 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       )
       assert.strictEqual(parentOf(named(second, "abort")), named(second, "transaction").spanId)
       assert(spans.every(({ status }) => status._tag === "Ended"))
+    }))
+
+  it.effect("what goes to several topics has no destination", () =>
+    Effect.gen(function*() {
+      const { producer } = yield* Rig.make()
+      const { spans, tracer } = recording()
+      yield* form(producer, (transaction) =>
+        Effect.andThen(
+          transaction.send([Rig.record("a"), { topic: "audit", value: "b" }]),
+          transaction.sendOffsets({
+            ...offsets,
+            offsets: [...offsets.offsets, { topic: "other", partition: 0, lastProcessed: 1n }]
+          })
+        )).pipe(Effect.withTracer(tracer))
+      for (const name of ["send", "send_offsets"]) {
+        const { attributes } = named(spans, name)
+        assert.strictEqual(attributes.get("messaging.operation.name"), name)
+        assert.isFalse(attributes.has("messaging.destination.name"))
+      }
+    }))
+
+  it.effect("a span of what has failed names the error, by the broker's name where it has one", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: { commitRetry: false } })
+      const errorTypes = (fault: (double: DriverDouble) => void, fails: boolean) =>
+        Effect.gen(function*() {
+          const { spans, tracer } = recording()
+          fault(double)
+          const body = (transaction: Transaction.Transaction["Service"]) =>
+            Effect.andThen(
+              transaction.send([Rig.record("a")]),
+              fails ? Effect.fail("own") : Effect.void
+            )
+          yield* Rig.timed(form(producer, body).pipe(Effect.withTracer(tracer)))
+          return Object.fromEntries(
+            spans.flatMap(({ attributes, name }) => {
+              const type = attributes.get("error.type")
+              return type === undefined ? [] : [[name, type]]
+            })
+          )
+        })
+      assert.deepStrictEqual(
+        yield* errorTypes((double) => double.script("send", Fault.Answer({ code: 10 })), false),
+        { "send orders": "MESSAGE_TOO_LARGE", "transaction": "MESSAGE_TOO_LARGE" }
+      )
+      assert.deepStrictEqual(
+        yield* errorTypes((double) => double.script("commit", Fault.Answer({ code: 48 })), false),
+        { commit: "CommitRefused", transaction: "CommitRefused" }
+      )
+      assert.deepStrictEqual(
+        yield* errorTypes((double) => double.script("abort", Fault.Answer({ code: 48 })), true),
+        { abort: "INVALID_TXN_STATE", transaction: "_OTHER" }
+      )
+      assert.deepStrictEqual(yield* errorTypes(() => {}, false), {})
     }))
 
   it.effect("no span of ours captures a stack trace", () =>
@@ -125,10 +195,10 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
         )
       // A program's own span has one, so that an empty stack is not the tracer's doing.
       assert.include(stacks.get("program"), "Telemetry.test.ts")
-      for (const step of ["begin", "offsets", "commit", "abort"]) {
-        assert.isTrue(stacks.has(`${step} orders-0`), step)
+      for (const name of ["begin", "send_offsets input", "commit", "abort"]) {
+        assert.isTrue(stacks.has(name), name)
       }
-      assert.strictEqual(stacks.has("transaction orders-0"), form === Rig.bracketForm)
+      assert.strictEqual(stacks.has("transaction"), form === Rig.bracketForm)
       const captured = [...stacks].filter(([name, stack]) =>
         name !== "program" && stack !== undefined
       )
@@ -281,7 +351,8 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       ).pipe(
         Effect.withTracer(tracer)
       )
-      const send = named(spans, "send")
+      const send = named(spans, "send orders")
+      assert.strictEqual(send.kind, "producer")
       assert.deepStrictEqual(
         double.broker.written()[0]!.headers.map(([name, value]) => [name, text(value)]),
         [["own", "1"], ["traceparent", `00-${send.traceId}-${send.spanId}-01`]]

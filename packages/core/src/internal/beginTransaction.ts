@@ -11,7 +11,7 @@ import { reopen } from "./liveSession.ts"
 import * as OpenTransaction from "./openTransaction.ts"
 import { type ProducerCore, transition, unusable } from "./producerCore.ts"
 import { monotonicMillisOf } from "./repeat.ts"
-import { startTransactionSpan, withStepSpan } from "./telemetry.ts"
+import { endSpan, startTransactionSpan, withStepSpan } from "./telemetry.ts"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -40,7 +40,7 @@ export const begin = (
         (exit) =>
           Exit.isSuccess(exit)
             ? Effect.void
-            : Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit))
+            : Effect.sync(() => endSpan(span, clock, exit))
       ))
   })
 

@@ -30,7 +30,7 @@ import {
 import * as OutcomeResolver from "./outcomeResolver.ts"
 import { publish, transition } from "./producerCore.ts"
 import { type Exhausted, monotonicMillisOf, untilDeadline } from "./repeat.ts"
-import { withStepSpan } from "./telemetry.ts"
+import { noteErrorType, withStepSpan } from "./telemetry.ts"
 
 /**
  * How a transaction ended, with the typed failure to add where the body's exit is a success.
@@ -60,9 +60,12 @@ export const commit = (transaction: OpenTransaction): Effect.Effect<Ended> =>
       onSuccess: () => endCommitted(transaction),
       onFailure: ({ error, ambiguous }) => {
         const refused = ambiguous ? null : refusal(transaction, error)
-        return refused === null
-          ? resolveUnknown(transaction, error)
-          : endRefused(transaction, refused)
+        return Effect.tap(
+          refused === null
+            ? resolveUnknown(transaction, error)
+            : endRefused(transaction, refused),
+          ({ failure }) => failure === null ? Effect.void : noteErrorType(failure)
+        )
       }
     })
   }).pipe(
@@ -303,12 +306,12 @@ const tellAbortFailed = (
     ? new CommitRefused({ transactionalId, last })
     : reasonOf(error, { transactionalId })
   const failure = new KafkaError({ operation: "abort", reason })
-  return Effect.andThen(
-    Effect.logWarning("kafka-once: an abort had no clean answer; the session is replaced", {
-      transactionalId,
-      last
-    }),
-    publish(core, ProducerEvent.AbortFailed({ transactionalId, error: failure }))
+  return Effect.logWarning("kafka-once: an abort had no clean answer; the session is replaced", {
+    transactionalId,
+    last
+  }).pipe(
+    Effect.andThen(noteErrorType(failure)),
+    Effect.andThen(publish(core, ProducerEvent.AbortFailed({ transactionalId, error: failure })))
   )
 }
 

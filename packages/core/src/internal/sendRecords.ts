@@ -11,7 +11,7 @@ import { noteSilence } from "./liveSession.ts"
 import { note, type OpenTransaction, recordFailure, refusal, taint } from "./openTransaction.ts"
 import { partitionOfKey } from "./partitioner.ts"
 import type { PlacedRecord } from "./sendQueue.ts"
-import { startSendSpan, traceHeaderOf } from "./telemetry.ts"
+import { endSpan, traceHeaderOf, withSendSpan } from "./telemetry.ts"
 
 /**
  * Sends records, and answers when the broker has.
@@ -19,28 +19,28 @@ import { startSendSpan, traceHeaderOf } from "./telemetry.ts"
 export const send = (
   transaction: OpenTransaction,
   records: ReadonlyArray<ProducerRecord>
-): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> =>
-  Effect.flatMap(
-    startSendSpan(transaction.core.settings.transactionalId, transaction.span, records),
-    (span) => {
-      const refused = refusal(transaction, "send", transaction.ended)
-      const isSending = refused === null && !(Array.isArray(records) && records.length === 0)
-      if (isSending) {
-        transaction.sendsUnderWay += 1
-        Latch.closeUnsafe(transaction.quiet)
-      }
-      const sending = refused !== null
-        ? Effect.fail(refused)
-        : isSending
-        ? sendAll(transaction, records, span)
-        : Effect.succeed([])
-      return Effect.onExit(sending, (exit) =>
-        Effect.sync(() => {
-          if (isSending) noteSent(transaction, exit)
-          span?.end(transaction.clock.currentTimeNanosUnsafe(), exit)
-        }))
+): Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError> => {
+  const { clock, core, span: parent } = transaction
+  const { traceHeaders: inHeaders, transactionalId } = core.settings
+  return withSendSpan({ transactionalId, parent, inHeaders, records }, (span) => {
+    const refused = refusal(transaction, "send", transaction.ended)
+    const isSending = refused === null && !(Array.isArray(records) && records.length === 0)
+    if (isSending) {
+      transaction.sendsUnderWay += 1
+      Latch.closeUnsafe(transaction.quiet)
     }
-  )
+    const sending = refused !== null
+      ? Effect.fail(refused)
+      : isSending
+      ? sendAll(transaction, records, span)
+      : Effect.succeed([])
+    return Effect.onExit(sending, (exit) => {
+      if (isSending) noteSent(transaction, exit)
+      if (span !== null) endSpan(span, clock, exit)
+      return Effect.void
+    })
+  })
+}
 
 const noteSent = (transaction: OpenTransaction, exit: Exit.Exit<unknown, unknown>): void => {
   // Interrupted, or died: either way it is not known to have been done.

@@ -31,7 +31,7 @@ import {
 } from "./openTransaction.ts"
 import { publishUnsafe, transition } from "./producerCore.ts"
 import { monotonicMillisOf, untilDeadline } from "./repeat.ts"
-import { endSpan, withStepSpan } from "./telemetry.ts"
+import { endSpan, withOffsetsSpan } from "./telemetry.ts"
 
 /**
  * Settles a transaction by the exit of its body: the one function behind the scope form and the
@@ -258,9 +258,7 @@ const sendMergedOffsets = (
         ),
         onUnanswered: () => note(transaction, "Unanswered")
       }).pipe(
-        withStepSpan("offsets", transactionalId, transaction.span, () => ({
-          "messaging.consumer.group.name": commits.groupId
-        })),
+        withOffsetsSpan(transactionalId, transaction.span, commits),
         Effect.catch((error) =>
           Effect.sync(() => {
             const reason = recordFailure(transaction, error, { groupId: commits.groupId })
@@ -345,7 +343,8 @@ const tell = (
       durationMillis
     })
     publishUnsafe(core, settled)
-    endSpan(transaction.span, clock, exit, outcome._tag)
+    transaction.span.attribute("kafka_once.outcome", outcome._tag)
+    endSpan(transaction.span, clock, exit)
     return Effect.void
   })
 

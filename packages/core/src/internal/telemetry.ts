@@ -1,9 +1,13 @@
 import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
+import type { OffsetCommit } from "../KafkaDriver.ts"
+import { isKafkaError, type KafkaError } from "../KafkaError.ts"
 import type { ProducerRecord } from "../ProducerRecord.ts"
 import { encodeUtf8 } from "./utf8.ts"
 
@@ -63,6 +67,45 @@ export const metricsOf = (transactionalId: string) => {
  */
 export type ProducerMetrics = ReturnType<typeof metricsOf>
 
+const commonAttributes = (operation: string, transactionalId: string) => ({
+  "messaging.system": "kafka",
+  "messaging.operation.name": operation,
+  "messaging.kafka.transactional_id": transactionalId
+})
+
+/**
+ * The topic that is the destination of all of these, or `null`: an operation over several topics
+ * has none.
+ */
+const destinationOf = (items: ReadonlyArray<{ readonly topic: string }>): string | null => {
+  const topic = items[0]?.topic
+  return topic !== undefined && items.every((item) => item?.topic === topic) ? topic : null
+}
+
+// The operation, and its destination where it has one. A transactional id is no destination, and a
+// program may have as many of them as it has partitions: it is an attribute.
+const nameOf = (operation: string, destination: string | null): string =>
+  destination === null ? operation : `${operation} ${destination}`
+
+const destinationAttributes = (destination: string | null) =>
+  destination === null ? {} : { "messaging.destination.name": destination }
+
+/**
+ * What a failed operation's span says in `error.type`: the name of the reason, or of the broker's
+ * error code.
+ */
+const errorTypeOf = (exit: Exit.Exit<unknown, unknown>): string | null => {
+  if (Exit.isSuccess(exit)) return null
+  const error = Option.getOrNull(Exit.findErrorOption(exit))
+  return isKafkaError(error) ? error.reason.name : "_OTHER"
+}
+
+/**
+ * Notes on the current span that its operation has failed, where its effect has not.
+ */
+export const noteErrorType = ({ reason }: KafkaError): Effect.Effect<void> =>
+  Effect.annotateCurrentSpan("error.type", reason.name)
+
 /**
  * The span of one step of a transaction, as a child of the transaction's own span.
  *
@@ -70,56 +113,89 @@ export type ProducerMetrics = ReturnType<typeof metricsOf>
  * than the span.
  */
 export const withStepSpan = (
-  step: "begin" | "offsets" | "commit" | "abort",
+  step: "begin" | "commit" | "abort",
   transactionalId: string,
-  parent: Tracer.AnySpan | undefined,
-  attributes: () => Record<string, unknown> = () => ({})
+  parent: Tracer.AnySpan
 ) =>
 <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  withClientSpan(self, step, parent, () => commonAttributes(step, transactionalId))
+
+/**
+ * The span of the sending of one group's offsets, which settles what the group has read.
+ */
+export const withOffsetsSpan = (
+  transactionalId: string,
+  parent: Tracer.AnySpan,
+  { groupId, positions }: OffsetCommit
+) =>
+<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const destination = destinationOf(positions)
+  return withClientSpan(self, nameOf("send_offsets", destination), parent, () => ({
+    ...commonAttributes("send_offsets", transactionalId),
+    "messaging.operation.type": "settle",
+    "messaging.consumer.group.name": groupId,
+    ...destinationAttributes(destination)
+  }))
+}
+
+const withClientSpan = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  name: string,
+  parent: Tracer.AnySpan,
+  attributes: () => Record<string, unknown>
+): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) =>
     // A span that nobody sees still costs half of one that somebody does.
-    !fiber.getRef(References.TracerEnabled)
-      ? self
-      : Effect.withSpan(self, `${step} ${transactionalId}`, {
-        kind: "client",
-        captureStackTrace: false,
-        ...(parent === undefined ? {} : { parent }),
-        attributes: {
-          "messaging.system": "kafka",
-          "messaging.operation.name": step,
-          "messaging.kafka.transactional_id": transactionalId,
-          ...attributes()
-        }
-      })
+    !fiber.getRef(References.TracerEnabled) ? self : Effect.withSpan(self, name, {
+      kind: "client",
+      captureStackTrace: false,
+      parent,
+      attributes: attributes()
+    })
   )
 
 /**
- * Starts the span of one `send`, or none while the tracer is off. It is ended by hand and put into
- * no context: nothing runs under it, and a context of its own for each of hundreds of calls costs
- * more than the span.
+ * Whether somebody can see a span that is put into no context: a tracer of the program's, or the
+ * one who reads the record's headers.
  */
-export const startSendSpan = (
-  transactionalId: string,
-  parent: Tracer.AnySpan,
-  records: ReadonlyArray<ProducerRecord>
-): Effect.Effect<Tracer.Span | null> =>
+const isSeen = (
+  fiber: { readonly getRef: <A>(reference: Context.Reference<A>) => A },
+  inHeaders: boolean
+): boolean =>
+  fiber.getRef(References.TracerEnabled) &&
+  (inHeaders || fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer)
+
+/**
+ * Runs one `send` with its span, or with `null` where nobody would see it. The span is ended by
+ * hand and put into no context: nothing runs under it, and a context of its own for each of
+ * hundreds of calls costs more than the span.
+ */
+export const withSendSpan = <A, E>(
+  options: {
+    readonly transactionalId: string
+    readonly parent: Tracer.AnySpan
+    readonly inHeaders: boolean
+    readonly records: ReadonlyArray<ProducerRecord>
+  },
+  use: (span: Tracer.Span | null) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
   Effect.withFiber((fiber) => {
-    if (!fiber.getRef(References.TracerEnabled)) return Effect.succeed(null)
+    const { transactionalId, parent, inHeaders, records } = options
+    if (!isSeen(fiber, inHeaders)) return use(null)
     // What is no array is refused by the send itself.
-    const topic = Array.isArray(records) ? records[0]?.topic : undefined
-    return Effect.makeSpan(`send ${transactionalId}`, {
-      kind: "producer",
+    const destination = Array.isArray(records) ? destinationOf(records) : null
+    const span = Effect.makeSpan(nameOf("send", destination), {
+      // The convention's producer is the one whose span a consumer finds in the record.
+      kind: inHeaders ? "producer" : "client",
       parent,
       attributes: {
-        "messaging.system": "kafka",
-        "messaging.operation.name": "send",
-        "messaging.kafka.transactional_id": transactionalId,
+        ...commonAttributes("send", transactionalId),
+        "messaging.operation.type": "send",
         ...(Array.isArray(records) ? { "messaging.batch.message_count": records.length } : {}),
-        ...(topic !== undefined && records.every((record) => record?.topic === topic)
-          ? { "messaging.destination.name": topic }
-          : {})
+        ...destinationAttributes(destination)
       }
     })
+    return Effect.flatMap(span, use)
   })
 
 /**
@@ -127,24 +203,21 @@ export const startSendSpan = (
  * transaction outlives the effect that begins it.
  */
 export const startTransactionSpan = (transactionalId: string): Effect.Effect<Tracer.Span> =>
-  Effect.makeSpan(`transaction ${transactionalId}`, {
+  Effect.makeSpan("transaction", {
     kind: "client",
-    attributes: {
-      "messaging.system": "kafka",
-      "messaging.kafka.transactional_id": transactionalId
-    }
+    attributes: commonAttributes("transaction", transactionalId)
   })
 
 /**
- * Ends the span of a whole transaction.
+ * Ends a span that was started by hand.
  */
 export const endSpan = (
   span: Tracer.Span,
   clock: Clock.Clock,
-  exit: Exit.Exit<unknown, unknown>,
-  outcome: string
+  exit: Exit.Exit<unknown, unknown>
 ): void => {
-  span.attribute("kafka_once.outcome", outcome)
+  const errorType = errorTypeOf(exit)
+  if (errorType !== null) span.attribute("error.type", errorType)
   span.end(clock.currentTimeNanosUnsafe(), exit)
 }
 
