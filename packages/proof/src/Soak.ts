@@ -1,0 +1,182 @@
+/**
+ * A cluster of three nodes and several programs under faults of all kinds, for as long as one likes,
+ * and what the history checker makes of it.
+ *
+ * @since 0.1.0
+ */
+import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as FinalState from "./FinalState.ts"
+import * as HistoryChecker from "./HistoryChecker.ts"
+import * as HistoryIndex from "./HistoryIndex.ts"
+import * as HistoryRecorder from "./HistoryRecorder.ts"
+import * as ProxiedKafka from "./ProxiedKafka.ts"
+import * as FaultPlan from "./soak/faultPlan.ts"
+import * as Figures from "./soak/figures.ts"
+import * as Outages from "./soak/outages.ts"
+import * as Programs from "./soak/programs.ts"
+
+/**
+ * What to soak.
+ *
+ * **Details**
+ *
+ * *Shape*: `program` is the file that runs `SoakProgram`, `drivers` those that it knows: each
+ * program takes the next one. `directory` is an empty one for the histories.
+ *
+ * *Units and bounds*: `seconds` from the first transaction to the last fault. `seed` draws faults and
+ * transactions: the same seed gives the same ones in the same order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly seconds: number
+  readonly seed: number
+  readonly program: string
+  readonly drivers: ReadonlyArray<string>
+  readonly directory: string
+  readonly onProgress: (line: string) => void
+}
+
+/**
+ * What came of it: the checker's report with the figures.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Result {
+  readonly seed: number
+  readonly report: HistoryChecker.Report
+  readonly figures: Figures.Figures
+}
+
+const topic = "soak"
+const partitions = 6
+const places = 2
+const idsPerProgram = 6
+
+/** After the last fault, for the last recovery to be seen. */
+const calm = "6 seconds"
+
+/** For a program to end that was asked to; unknown outcomes are asked for within it. */
+const endLimit = "90 seconds"
+
+/**
+ * Runs the soak.
+ *
+ * **Details**
+ *
+ * *Errors*: whatever keeps it from being carried out: a broker that does not start, a program that
+ * ends by itself or does not end when it is asked to, a log that cannot be read. Anomalies are no
+ * errors, they are in the result.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (options: Options): Effect.Effect<Result, unknown> =>
+  Effect.provide(
+    Effect.scoped(soak(options)),
+    Layer.fresh(ProxiedKafka.layer({ nodes: 3 }, { entriesMax: 1_000 }))
+  )
+
+const soak = Effect.fnUntraced(function*(options: Options) {
+  const { directory, onProgress, seconds, seed } = options
+  const kafka = yield* EmbeddedKafka.EmbeddedKafka
+  const proxy = yield* ProxiedKafka.Proxy
+  yield* kafka.createTopic(topic, { partitions })
+  // Not the seed, which two runs may share: a record of another run must not be taken for one.
+  const runNumber = (yield* Clock.currentTimeMillis) % 2 ** 32
+  const ownFile = `${directory}/history-0.jsonl`
+  const recorder = yield* HistoryRecorder.make({ file: ownFile, run: runNumber, process: 0 })
+  const programs = yield* Programs.make({
+    ...options,
+    plan: {
+      addresses: proxy.addresses,
+      topic,
+      partitions,
+      run: runNumber,
+      seed,
+      ids: idsPerProgram
+    }
+  })
+  for (let place = 0; place < places; place++) yield* programs.start(place)
+  const bench = { kafka, proxy, programs, recorder }
+  const tally = Figures.tally()
+  yield* faultsOf(bench, options, tally).pipe(
+    Effect.raceFirst(Effect.sleep(Duration.seconds(seconds))),
+    Effect.raceFirst(watch(programs))
+  )
+  onProgress("no more faults")
+  yield* proxy.heal
+  yield* kafka.awaitInSync
+  yield* Effect.sleep(calm)
+  for (let place = 0; place < places; place++) yield* end(programs.at(place))
+  onProgress("all programs have ended; reading the logs")
+  const at = { bootstrapServers: kafka.bootstrapServers }
+  const history = yield* HistoryIndex.read([ownFile, ...programs.files()])
+  const state = yield* FinalState.read(at, { run: runNumber, topics: [topic] })
+  const report = HistoryChecker.check(history, state)
+  return { seed, report, figures: Figures.of(history, report, tally) }
+})
+
+/** All faults of the plan, wire faults beside outages, until it is interrupted. */
+const faultsOf = (bench: Outages.Bench, { onProgress, seed }: Options, tally: Figures.Tally) => {
+  const outages = Effect.gen(function*() {
+    const targets = { nodes: bench.kafka.nodes.length, programs: places }
+    for (const { fault, pauseMillis } of FaultPlan.outages(seed, targets)) {
+      yield* Effect.sleep(pauseMillis)
+      onProgress(JSON.stringify(fault))
+      yield* Outages.carryOut(bench, fault)
+      Figures.count(tally.outages, fault._tag)
+    }
+  })
+  const wire = Effect.gen(function*() {
+    for (const { fault, pauseMillis } of FaultPlan.wireFaults(seed)) {
+      yield* Effect.sleep(pauseMillis)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const rule = yield* bench.proxy.inject(fault)
+        yield* Effect.timeoutOption(rule.fired, "2 seconds")
+        if ((yield* rule.hits) > 0) {
+          Figures.count(tally.wire, `${fault.action.type} ${fault.match.api}`)
+        }
+      }))
+    }
+  })
+  return Effect.all([outages, wire], { concurrency: "unbounded", discard: true })
+}
+
+/** Fails when a program ends that nobody has asked to. */
+const watch = (programs: Programs.Programs): Effect.Effect<never, Error> =>
+  Effect.raceAllFirst(Array.from({ length: places }, (_, place) => watchPlace(programs, place)))
+
+const watchPlace = (programs: Programs.Programs, place: number): Effect.Effect<never, Error> =>
+  Effect.gen(function*() {
+    for (;;) {
+      const program = programs.at(place)
+      const { code, output } = yield* program.ended
+      // The one that took its place may have been started meanwhile.
+      yield* Effect.sleep("2 seconds")
+      if (programs.at(place) === program) {
+        return yield* Effect.fail(
+          new Error(`program ${program.process} ended by itself, with ${code}:\n${output}`)
+        )
+      }
+    }
+  })
+
+const end = ({ ended, process, signal }: Programs.Program) =>
+  Effect.andThen(signal("SIGTERM"), ended).pipe(
+    Effect.timeoutOrElse({
+      duration: endLimit,
+      orElse: () => Effect.fail(new Error(`program ${process} did not end within ${endLimit}`))
+    }),
+    Effect.flatMap(({ code, output }) =>
+      code === 0 || code === 130
+        ? Effect.void
+        : Effect.fail(new Error(`program ${process} ended with ${code}:\n${output}`))
+    )
+  )

@@ -1,0 +1,82 @@
+/**
+ * What a soak has to tell besides its anomalies.
+ */
+import type { Report } from "../HistoryChecker.ts"
+import type { HistoryIndex } from "../HistoryIndex.ts"
+
+/** How often each fault was carried out. */
+export interface Tally {
+  readonly outages: Map<string, number>
+  readonly wire: Map<string, number>
+}
+
+export const tally = (): Tally => ({ outages: new Map(), wire: new Map() })
+
+export const count = (counts: Map<string, number>, what: string): void => {
+  counts.set(what, (counts.get(what) ?? 0) + 1)
+}
+
+export interface Figures {
+  /** From the first transaction to the last. */
+  readonly seconds: number
+  readonly recordsPerSecond: number
+  readonly transactionsPerSecond: number
+  /** Outcomes that a program was not told at first, and how many of them it never learnt. */
+  readonly unknown: number
+  readonly unknownRate: number
+  readonly unresolved: number
+  /** The longest time in which nothing committed. */
+  readonly longestPauseMillis: number
+  readonly outages: Readonly<Record<string, number>>
+  readonly wire: Readonly<Record<string, number>>
+  /** For each outage, the longest time from its end to the first commit. */
+  readonly worstRecoveryMillis: Readonly<Record<string, number>>
+}
+
+export const of = (history: HistoryIndex, report: Report, { outages, wire }: Tally): Figures => {
+  const commits = history.transactions
+    .filter(({ ended }) => ended === "commit")
+    .map(({ closedAt, last }) => last?.t ?? closedAt ?? Infinity)
+    .sort((one, other) => one - other)
+  const began = history.transactions.reduce(
+    (least, { beganAt }) => Math.min(least, beganAt),
+    Infinity
+  )
+  const seconds = ((commits.at(-1) ?? began) - began) / 1e9
+  const told = history.transactions.filter(({ first }) => first !== null)
+  const unknown = told.filter(({ first }) => first?.outcome === "Unknown")
+  const worst = new Map<string, number>()
+  for (const { phase, t, what } of history.nemeses) {
+    if (phase !== "stop") continue
+    const next = commits[firstAfter(commits, t)]
+    if (next === undefined) continue
+    worst.set(what, Math.max(worst.get(what) ?? 0, Math.round((next - t) / 1e6)))
+  }
+  return {
+    seconds: Math.round(seconds),
+    recordsPerSecond: Math.round(report.records.visible / seconds),
+    transactionsPerSecond: Math.round(told.length / seconds),
+    unknown: unknown.length,
+    unknownRate: told.length === 0 ? 0 : unknown.length / told.length,
+    unresolved: unknown.filter(({ last }) => last?.outcome === "Unknown").length,
+    longestPauseMillis: Math.round(
+      commits.slice(1).reduce((most, t, at) => Math.max(most, t - commits[at]!), 0) / 1e6
+    ),
+    outages: Object.fromEntries(sorted(outages)),
+    wire: Object.fromEntries(sorted(wire)),
+    worstRecoveryMillis: Object.fromEntries(sorted(worst))
+  }
+}
+
+const sorted = (counts: ReadonlyMap<string, number>) =>
+  [...counts].sort(([one], [other]) => one < other ? -1 : 1)
+
+const firstAfter = (times: ReadonlyArray<number>, t: number): number => {
+  let [from, to] = [0, times.length]
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if (times[middle]! < t) from = middle + 1
+    else to = middle
+  }
+  return from
+}
