@@ -21,13 +21,16 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
+import { createSecureContext } from "node:tls"
 import {
   FaultProxyError,
+  InvalidCertificate,
   InvalidRule,
   ListenFailed,
   NothingHeld,
@@ -42,6 +45,7 @@ import * as Log from "./internal/faultProxyLog.ts"
 import * as Network from "./internal/faultProxyNetwork.ts"
 import * as RuleBook from "./internal/faultProxyRuleBook.ts"
 import * as Target from "./internal/faultProxyTarget.ts"
+import * as SelfSigned from "./internal/selfSigned.ts"
 
 /**
  * How to make a proxy.
@@ -55,6 +59,9 @@ import * as Target from "./internal/faultProxyTarget.ts"
  *   rules, their counts and the wire log are over all of them. `target` and `port` are the first's.
  * - `mode`: `surgical` (the default) loses or delays exactly one frame; in `realistic` everything
  *   after it, in that direction on that connection, is lost or waits too, as TCP would have it.
+ * - `tls`: makes clients speak TLS, with this certificate and key as PEM; `true` makes them for
+ *   127.0.0.1 and localhost. The rules see what is inside. With `tls` on the target, too, the proxy
+ *   speaks TLS to the broker, and trusts the authorities named there.
  * - `rules`, `seed`: faults for as long as the proxy lives, for example those of a schedule.
  * - `logFile`: gets the wire log as JSON lines.
  *
@@ -68,6 +75,7 @@ export interface Options {
   readonly host?: string
   readonly port?: number
   readonly nodes?: number
+  readonly tls?: true | { readonly cert: string; readonly key: string } | undefined
   readonly mode?: "surgical" | "realistic"
   readonly rules?: ReadonlyArray<FaultProxyRule.FaultProxyRule>
   readonly seed?: number
@@ -114,6 +122,7 @@ export type Connections = Network.Connections
  * **Details**
  *
  * *Shape*
+ * - `certificate`: what clients are shown, as PEM; `null` without `tls`.
  * - `port`, `addresses`: its first port, and all of them as `host:port`, for clients.
  * - `connectTo`: names the broker, and checks that it is one; that behind another port than the
  *   first by its position in `addresses`. Until then clients are reset.
@@ -135,7 +144,7 @@ export type Connections = Network.Connections
  *   for the `fired` of the rule that holds.
  * - The Java client takes answers strictly in the order of its requests; with several in flight use
  *   `realistic`.
- * - No TLS: put the proxy in front of a listener without it.
+ * - A client's own certificate ends at the proxy: the broker does not see it.
  *
  * @category models
  * @since 0.1.0
@@ -144,6 +153,7 @@ export interface FaultProxy {
   readonly host: string
   readonly port: number
   readonly addresses: ReadonlyArray<string>
+  readonly certificate: string | null
   readonly log: FaultProxyWireLog.WireLog
   readonly connections: Connections
   readonly connectTo: (
@@ -179,6 +189,7 @@ export interface FaultProxy {
  * *Errors*
  * - `ListenFailed`: the port is taken, or `nodes` is not from 1 to 100.
  * - `InvalidRule`: a rule that can never fire; nothing has been opened.
+ * - `InvalidCertificate`: `tls` cannot be used; nothing has been opened.
  * - `TargetUnreachable`, `NotKafka`: the target is no broker.
  * - `RuleNeverFired`: when the scope ends well and one of `rules` has not fired, unless it is
  *   `optional`.
@@ -192,6 +203,7 @@ export const make = Effect.fnUntraced(function*(
   const initial = yield* Effect.forEach(options.rules ?? [], check)
   const host = options.host ?? "127.0.0.1"
   const nodes = yield* checkNodes(options)
+  const tls = yield* serverTls(options.tls)
   const topicNames = new Map<string, string>()
   const rules = RuleBook.make(options.seed ?? 0, topicNames)
   const log = yield* Effect.acquireRelease(
@@ -207,7 +219,7 @@ export const make = Effect.fnUntraced(function*(
     topicNames,
     later: timers.later
   }
-  const network = Network.make(shared)
+  const network = Network.make(shared, tls?.context ?? null)
   const port = yield* listen(network.accept(0), host, options.port ?? 0)
   const ports = [port]
   while (ports.length < nodes) {
@@ -232,6 +244,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     host,
     port,
+    certificate: tls?.certificate ?? null,
     addresses: ports.map((port) => `${host}:${port}`),
     log: log.wireLog,
     connections: network.connections,
@@ -257,6 +270,20 @@ export const make = Effect.fnUntraced(function*(
     heal: Effect.sync(network.heal),
     resetAll: Effect.sync(network.resetAll)
   }
+})
+
+const serverTls = Effect.fnUntraced(function*(tls: Options["tls"]) {
+  if (tls === undefined) return null
+  const { cert, key } = tls === true ? SelfSigned.make(yield* Clock.currentTimeMillis) : tls
+  const context = yield* Effect.try({
+    try: () => createSecureContext({ cert, key }),
+    catch: (cause) =>
+      new FaultProxyError({
+        operation: "make",
+        reason: new InvalidCertificate({ problem: cause instanceof Error ? cause.message : "?" })
+      })
+  })
+  return { context, certificate: cert }
 })
 
 const checkNodes = ({ host = "127.0.0.1", nodes = 1, port = 0 }: Options) => {

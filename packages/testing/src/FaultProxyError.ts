@@ -22,6 +22,21 @@ export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFail
 }
 
 /**
+ * The proxy's certificate, or its key, cannot be used.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidCertificate extends Schema.TaggedError<InvalidCertificate>()(
+  "InvalidCertificate",
+  { problem: Schema.String }
+) {
+  override get message(): string {
+    return `The certificate cannot be used: ${this.problem}. Both are PEM, and belong together.`
+  }
+}
+
+/**
  * A rule cannot be used: it names an API, action or field that does not exist, or asks for
  * something that cannot happen.
  *
@@ -68,7 +83,8 @@ export class TargetUnreachable extends Schema.TaggedError<TargetUnreachable>()(
 }
 
 /**
- * Something listens at the target, and it does not answer as a Kafka broker without TLS does.
+ * Something listens at the target, and it does not answer as a Kafka broker does, with TLS or
+ * without, as the target says.
  *
  * @category errors
  * @since 0.1.0
@@ -76,10 +92,12 @@ export class TargetUnreachable extends Schema.TaggedError<TargetUnreachable>()(
 export class NotKafka extends Schema.TaggedError<NotKafka>()("NotKafka", {
   host: Schema.String,
   port: Schema.Int,
+  tls: Schema.Boolean,
   problem: Schema.String
 }) {
   override get message(): string {
-    return `${this.host}:${this.port} is not a Kafka listener without TLS: ${this.problem}`
+    const kind = this.tls ? "with TLS and a trusted certificate" : "without TLS"
+    return `${this.host}:${this.port} is not a Kafka listener ${kind}: ${this.problem}`
   }
 }
 
@@ -136,6 +154,7 @@ export class FrameNotSeen extends Schema.TaggedError<FrameNotSeen>()("FrameNotSe
  *
  * *Errors*
  * - `ListenFailed`, `TargetUnreachable`, `NotKafka`: nothing has started; correct the address.
+ * - `InvalidCertificate`: nothing has started; correct the files.
  * - `InvalidRule`, `InvalidSchedule`: nothing has started; correct the rule.
  * - `RuleNeverFired`: the test did not meet the fault it is about.
  * - `NothingHeld`, `FrameNotSeen`: the test and the wire disagree; look at the wire log.
@@ -147,6 +166,7 @@ export class FaultProxyError extends Schema.TaggedError<FaultProxyError>()("Faul
   operation: Schema.String,
   reason: Schema.Union([
     ListenFailed,
+    InvalidCertificate,
     InvalidRule,
     InvalidSchedule,
     TargetUnreachable,

@@ -4,7 +4,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
-import { createConnection, type Socket } from "node:net"
+import type { Socket } from "node:net"
 import * as ErrorResponse from "./faultProxyErrorResponse.ts"
 import type { Gates } from "./faultProxyGates.ts"
 import * as Inspect from "./faultProxyInspect.ts"
@@ -13,6 +13,7 @@ import type { Log, OpenEntry } from "./faultProxyLog.ts"
 import { paceOf } from "./faultProxyPace.ts"
 import type { ActiveRule, RequestSight, RuleBook } from "./faultProxyRuleBook.ts"
 import * as Scanner from "./faultProxyScanner.ts"
+import type { Side } from "./faultProxySocket.ts"
 import type { ApiSchema } from "./protocol/apiSchema.ts"
 import { errorCodes } from "./protocol/errorCode.ts"
 import * as Frame from "./protocol/frame.ts"
@@ -80,8 +81,8 @@ const actsOnResponse = ({ rule }: ActiveRule): boolean =>
 
 export interface Options {
   readonly shared: Shared
-  readonly client: Socket
-  readonly target: { readonly host: string; readonly port: number }
+  readonly clientSide: Side
+  readonly brokerSide: Side
   readonly id: number
   readonly onClientId: (clientId: string) => void
   readonly onMalformed: (problem: string) => void
@@ -91,6 +92,7 @@ export interface Options {
 }
 
 interface State extends Options {
+  readonly client: Socket
   readonly upstream: Socket
   readonly up: Lane.Lane
   readonly down: Lane.Lane
@@ -112,12 +114,14 @@ interface State extends Options {
 }
 
 export const make = (options: Options): Connection => {
-  const { client, shared } = options
-  const upstream = createConnection({ ...options.target, noDelay: true })
+  const { shared } = options
+  const { socket: client } = options.clientSide
+  const { socket: upstream } = options.brokerSide
   const later = shared.later
   const onIdle = () => finish(state)
   const state: State = {
     ...options,
+    client,
     upstream,
     up: Lane.make({ sink: upstream, source: client, onIdle, later }),
     down: Lane.make({ sink: client, source: upstream, onIdle, later }),
@@ -169,7 +173,7 @@ const listen = (state: State): void => {
     if (upstream.closed) state.onClose()
   })
   upstream.on("error", () => {
-    if (state.apart.responses === 0 && !state.down.isWaiting()) client.resetAndDestroy()
+    if (state.apart.responses === 0 && !state.down.isWaiting()) state.clientSide.reset()
   })
   upstream.on("close", () => {
     state.pending.clear()
@@ -178,9 +182,9 @@ const listen = (state: State): void => {
   })
 }
 
-const reset = ({ client, upstream }: State): void => {
-  client.resetAndDestroy()
-  upstream.resetAndDestroy()
+const reset = ({ brokerSide, clientSide }: State): void => {
+  clientSide.reset()
+  brokerSide.reset()
 }
 
 const malformed = (state: State, problem: string): void => {
@@ -422,10 +426,10 @@ const keep = (
   }
 }
 
-const cutOff = ({ client, down, up, upstream }: State, direction: Direction): void => {
+const cutOff = ({ clientSide, down, up, upstream }: State, direction: Direction): void => {
   if (direction === "requests") {
     up.end()
-    client.resetAndDestroy()
+    clientSide.reset()
   } else {
     down.end()
     upstream.destroy()

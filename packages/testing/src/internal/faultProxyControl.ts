@@ -67,6 +67,7 @@ const statuses: Readonly<Record<FaultProxyError["reason"]["_tag"], number>> = {
   // None of these can be caused over HTTP: they are about making a proxy.
   InvalidSchedule: 500,
   ListenFailed: 500,
+  InvalidCertificate: 500,
   TargetUnreachable: 500,
   NotKafka: 500,
   FrameNotSeen: 500

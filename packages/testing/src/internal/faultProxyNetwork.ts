@@ -1,7 +1,9 @@
 /** All connections of a proxy, and what is done to all of them at once. */
 import * as Effect from "effect/Effect"
 import type { Socket } from "node:net"
+import type { SecureContext } from "node:tls"
 import * as Connection from "./faultProxyConnection.ts"
+import * as ProxySocket from "./faultProxySocket.ts"
 import type { Target } from "./faultProxyTarget.ts"
 
 export interface Connections {
@@ -24,6 +26,8 @@ export interface Network {
 
 interface State {
   readonly shared: Connection.Shared
+  /** The certificate that clients are shown. */
+  readonly context: SecureContext | null
   /** Connections whose client is there, by what it calls itself. */
   readonly clients: Map<number, string>
   /** A connection whose client has gone lives on as long as a request of it is held. */
@@ -41,9 +45,10 @@ interface State {
 /** More than anybody reads. */
 const malformedMax = 1000
 
-export const make = (shared: Connection.Shared): Network => {
+export const make = (shared: Connection.Shared, context: SecureContext | null): Network => {
   const state: State = {
     shared,
+    context,
     clients: new Map(),
     live: new Map(),
     waiters: new Set(),
@@ -100,18 +105,19 @@ const accept = (state: State, position: number, client: Socket): void => {
   state.opened += 1
   const id = state.opened
   clients.set(id, "")
+  const onMalformed = (problem: string) => {
+    if (malformed.length < malformedMax) malformed.push(problem)
+  }
   const connection = Connection.make({
     shared,
-    client,
-    target,
+    clientSide: ProxySocket.accept(client, state.context, onMalformed),
+    brokerSide: ProxySocket.connect(target),
     id,
     onClientId: (clientId) => {
       clients.set(id, clientId)
       changed(state)
     },
-    onMalformed: (problem) => {
-      if (malformed.length < malformedMax) malformed.push(problem)
-    },
+    onMalformed,
     onClientClose: () => {
       clients.delete(id)
       changed(state)

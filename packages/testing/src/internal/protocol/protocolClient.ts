@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { createConnection, type Socket } from "node:net"
+import { connect as connectTls } from "node:tls"
 import type { ApiName, RequestBody, ResponseBody } from "./frame.ts"
 import * as Frame from "./frame.ts"
 import * as FrameSplitter from "./frameSplitter.ts"
@@ -29,6 +30,10 @@ export interface ProtocolClient {
 export interface Options {
   readonly clientId?: string
   readonly requestTimeout?: Duration.Input
+  /** The authorities to trust, as PEM, and the name on the certificate, if it is not the host. */
+  readonly tls?:
+    | { readonly ca: ReadonlyArray<string>; readonly serverName?: string | undefined }
+    | undefined
 }
 
 type Resume = (content: Result.Result<Buffer, ProtocolError>) => void
@@ -56,7 +61,7 @@ export const connect = Effect.fnUntraced(function*(
       reason: new NotConnected({ host, port, problem })
     })
   const socket = yield* Effect.acquireRelease(
-    openSocket(host, port, failure),
+    openSocket(host, port, options.tls, failure),
     (socket) => Effect.sync(() => socket.destroy()),
     { interruptible: true }
   ).pipe(
@@ -135,12 +140,21 @@ const request = Effect.fnUntraced(function*<Name extends ApiName>(
   return response.body as ResponseBody<Name>
 })
 
-const openSocket = (host: string, port: number, failure: (problem: string) => ProtocolError) =>
+const openSocket = (
+  host: string,
+  port: number,
+  tls: Options["tls"],
+  failure: (problem: string) => ProtocolError
+) =>
   Effect.callback<Socket, ProtocolError>((resume) => {
-    const socket = createConnection({ host, port, noDelay: true })
+    const address = { host, port, noDelay: true }
+    const name = tls?.serverName === undefined ? {} : { servername: tls.serverName }
+    const socket = tls === undefined
+      ? createConnection(address)
+      : connectTls({ ...address, ...name, ca: [...tls.ca] })
     const onError = (error: Error) => resume(Effect.fail(failure(error.message)))
     socket.once("error", onError)
-    socket.once("connect", () => {
+    socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       socket.removeListener("error", onError)
       resume(Effect.succeed(socket))
     })
