@@ -7,7 +7,7 @@
 import type { FetchedRecord } from "@kafka-once/core/ConsumerDriver"
 import { DriverError, Failure } from "@kafka-once/core/DriverError"
 import * as Effect from "effect/Effect"
-// Node finds only some names of a CommonJS module by itself, and `CompressionCodecs` is none of them.
+// Node finds only some names of a CommonJS module, and `CompressionCodecs` is none of them.
 import kafkajs, { CompressionTypes } from "kafkajs"
 import { promisify } from "node:util"
 import { gunzip, zstdDecompress } from "node:zlib"
