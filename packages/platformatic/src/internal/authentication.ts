@@ -87,7 +87,9 @@ const guard = (api: SASLAuthenticationAPI, fail: (error: unknown) => void) => {
       try {
         const text = answer?.authBytes.toString("latin1") ?? ""
         const iterations = Number(/(?:^|,)i=(\d+)/.exec(text)?.[1] ?? 0)
-        if (iterations > mostIterations) throw new Error("The server asks for too many iterations")
+        if (iterations > mostIterations) {
+          throw new AuthenticationError("SASL refused: the server asks for too many iterations")
+        }
         answered?.(error, answer)
       } catch (thrown) {
         fail(thrown)

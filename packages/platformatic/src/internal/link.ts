@@ -75,7 +75,7 @@ export const open = (
     let timer: NodeJS.Timeout | undefined
     const limit = (millis: number) => {
       clearTimeout(timer)
-      timer = setTimeout(() => fail(new Error(`No answer within ${millis} ms`)), millis)
+      timer = setTimeout(() => fail(new TimeUp(`No answer within ${millis} ms`)), millis)
     }
     const settle = (result: Effect.Effect<Link, DriverError>) => {
       clearTimeout(timer)
@@ -227,8 +227,11 @@ const innermost = (error: unknown): unknown => causesOf(error).at(-1)
 /** The time is over, or the connection is: as opposed to an answer that cannot be read. */
 const isSilent = (error: unknown): boolean => {
   const one = innermost(error)
-  return isOfNetwork(one) || (one instanceof Error && one.name === "Error")
+  // What the system says of a socket has a number.
+  return isOfNetwork(one) || one instanceof TimeUp || (one instanceof Error && "errno" in one)
 }
+
+class TimeUp extends Error {}
 
 const linkOf = (state: State, offered: ApiVersions.Offered): Link => {
   const link: Link = {

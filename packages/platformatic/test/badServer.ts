@@ -1,0 +1,89 @@
+/** Servers that speak some of Kafka's protocol, as a test says. */
+import { Writer } from "@platformatic/kafka"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type AddressInfo, createServer, type Socket } from "node:net"
+
+export interface Asked {
+  readonly key: number
+  readonly version: number
+  readonly correlationId: number
+  /** The request, with its header. */
+  readonly bytes: Buffer
+  readonly socket: Socket
+}
+
+export interface Server {
+  readonly address: string
+  readonly opened: () => number
+  /** How many connections are open. */
+  readonly open: () => number
+}
+
+/** Answers each request with what `answer` makes of it; `null` is no answer. */
+export const listen = (
+  answer: (asked: Asked) => Buffer | null
+): Effect.Effect<Server, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<Server & { readonly close: () => void }>((resume) => {
+      const sockets = new Set<Socket>()
+      let opened = 0
+      const server = createServer((socket) => {
+        opened += 1
+        sockets.add(socket)
+        socket.on("error", () => {})
+        socket.on("close", () => sockets.delete(socket))
+        let rest: Buffer = Buffer.alloc(0)
+        socket.on("data", (chunk) => {
+          rest = Buffer.concat([rest, chunk])
+          while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
+            const frame = rest.subarray(4, 4 + rest.readInt32BE(0))
+            rest = rest.subarray(4 + frame.length)
+            const bytes = answer({
+              key: frame.readInt16BE(0),
+              version: frame.readInt16BE(2),
+              correlationId: frame.readInt32BE(4),
+              bytes: frame,
+              socket
+            })
+            if (bytes !== null) socket.write(bytes)
+          }
+        })
+      })
+      server.listen(0, "127.0.0.1", () =>
+        resume(Effect.succeed({
+          address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+          opened: () => opened,
+          open: () => sockets.size,
+          close: () => {
+            for (const socket of sockets) socket.destroy()
+            server.close()
+          }
+        })))
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+/** A frame with its size, for a request. */
+export const framed = ({ correlationId }: Asked, body: Writer | Buffer): Buffer => {
+  const bytes = Buffer.isBuffer(body) ? body : body.buffer
+  const head = Buffer.alloc(8)
+  head.writeInt32BE(4 + bytes.length, 0)
+  head.writeInt32BE(correlationId, 4)
+  return Buffer.concat([head, bytes])
+}
+
+/** What ApiVersions is answered: everything, in all versions that there are. */
+export const apiVersions = (
+  asked: Asked,
+  keys = [0, 1, 3, 9, 10, 17, 18, 22, 24, 25, 26, 28, 36]
+) => {
+  const compact = asked.version >= 3
+  const writer = Writer.create().appendInt16(0).appendArray(
+    keys,
+    (writer, key) => writer.appendInt16(key).appendInt16(0).appendInt16(20),
+    compact,
+    compact
+  ).appendInt32(0)
+  return framed(asked, compact ? writer.appendTaggedFields() : writer)
+}
