@@ -6,10 +6,16 @@ import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Effect from "effect/Effect"
 import * as KafkaJs from "../src/KafkaJs.ts"
 
-/** Open sockets and timers of this process. */
-const resources = Effect.sync(() =>
-  process.getActiveResourcesInfo().filter((name) => /^(TCP|TLS|Timeout)/.test(name)).sort()
-)
+/**
+ * Open sockets and timers of this process, looked at outside of every timer: a timer counts while
+ * it runs its callback, and a test that asks again is run by one.
+ */
+const resources = Effect.callback<ReadonlyArray<string>>((resume) => {
+  setImmediate(() => {
+    const names = process.getActiveResourcesInfo()
+    resume(Effect.succeed(names.filter((name) => /^(TCP|TLS|Timeout)/.test(name)).sort()))
+  })
+})
 
 /** What Node warns of while an effect runs. */
 const warningsOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
