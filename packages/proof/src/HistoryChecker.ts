@@ -173,8 +173,9 @@ export interface Report {
  *
  * **Details**
  *
- * *Shape*: `wire` is the log of the proxy through which all of the run's producers went. `pipeline`
- * names the group that reads a topic and what it writes to.
+ * *Shape*: `wire` is the log of the proxy through which all of the run's producers went, with
+ * nothing left out (see `WireLog.omitted`). `pipeline` names the group that reads a topic and what
+ * it writes to.
  *
  * *Units and bounds*: `backoffMinMillis` is the shortest pause of the clients between two attempts,
  * 50 by default; `transactionTimeoutMillis` is 15,000 by default.

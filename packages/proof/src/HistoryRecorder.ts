@@ -51,7 +51,7 @@ export interface HistoryRecorder {
  * **Details**
  *
  * *Units and bounds*: `run` fits into 32 bits, `process` into 16; each start of a process is a
- * process of its own, with a file of its own.
+ * process of its own, with a file of its own. It has at most 65,536 sessions.
  *
  * @category models
  * @since 0.1.0

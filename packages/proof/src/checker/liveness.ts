@@ -129,6 +129,15 @@ export const unsettled = ({ history }: Evidence, found: Found): void => {
 }
 
 const attempts = 3
+
+/**
+ * CONCURRENT_TRANSACTIONS: markers are still being written, which takes a few milliseconds and has
+ * a pause of its own: five repetitions soon, then one each 20 ms, and as much again for the timers.
+ */
+const concurrentTransactions = 51
+const soonest = 10
+const waitingPauseMillis = 15
+
 const connectionsPerSecondMax = 5
 
 /**
@@ -149,13 +158,17 @@ export const retryStorms = (evidence: Evidence, found: Found): void => {
       (ended - at) / 1e6 / settings.backoffMinMillis
   }
   for (const transaction of history.transactions) {
-    const requests = wire.requestsOf(transaction).length
-    const ending = (transaction.closedAt ?? history.lastAt) - transaction.beganAt
-    const limit = allowed[transaction.row]! + attempts + ending / 1e6 / settings.backoffMinMillis
-    if (requests <= limit) continue
+    const requests = wire.requestsOf(transaction)
+    const waiting = requests.filter(({ answer }) => answer?.errorCode === concurrentTransactions)
+    const millis = ((transaction.closedAt ?? history.lastAt) - transaction.beganAt) / 1e6
+    const limit = allowed[transaction.row]! + attempts + millis / settings.backoffMinMillis
+    const waitingLimit = soonest + millis / waitingPauseMillis
+    const count = requests.length - waiting.length
+    if (count <= limit && waiting.length <= waitingLimit) continue
     found({
-      what: `${nameOf(transaction)} made ${requests} requests, where ${Math.floor(limit)} are ` +
-        "enough",
+      what: `${nameOf(transaction)} made ${count} requests, where ${Math.floor(limit)} are enough` +
+        `, and ${waiting.length} to a coordinator that was still writing markers, where ` +
+        `${Math.floor(waitingLimit)} are`,
       transaction
     })
   }

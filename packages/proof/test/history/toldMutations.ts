@@ -160,7 +160,7 @@ const healed = (world: World, wanted: "connection" | "process") =>
     )
   )
 
-const stormOf = (world: World, transaction: Transaction): boolean => {
+const stormOf = (world: World, transaction: Transaction, errorCode = 0): boolean => {
   const { begin: { id, process, t } } = transaction
   const session = eventsOf(world, "init.ok").find((init) =>
     init.process === process && init.session === transaction.begin.session
@@ -176,7 +176,8 @@ const stormOf = (world: World, transaction: Transaction): boolean => {
       timeMillis,
       forwardedMillis: timeMillis,
       producerId: BigInt(session.producerId),
-      producerEpoch: session.epoch
+      producerEpoch: session.epoch,
+      answer: { ...first.answer!, timeMillis, errorCode }
     })
   }
   world.wire.sort((one, other) => one.timeMillis - other.timeMillis)
@@ -227,6 +228,10 @@ const stuck: ReadonlyArray<Mutation> = [
   mutation("V5", "one transaction makes sixty requests", (world) => {
     const chosen = pickTransaction(world, (at) => isCommitted(at) && lives(world)(at))
     return chosen !== undefined && stormOf(world, chosen)
+  }),
+  mutation("V5", "a coordinator that still writes markers is asked sixty times", (world) => {
+    const chosen = pickTransaction(world, (at) => isCommitted(at) && lives(world)(at))
+    return chosen !== undefined && stormOf(world, chosen, 51)
   }),
   mutation("V5", "refused credentials are tried again and again", (world) => {
     const process = 0
