@@ -1,0 +1,63 @@
+/** The table itself; its cases run with each driver's tests. */
+import { assert, describe, it } from "@effect/vitest"
+import * as WireMatrix from "../src/WireMatrix.ts"
+import * as Case from "../src/wireMatrix/Case.ts"
+import * as Sections from "../src/wireMatrix/Sections.ts"
+
+describe("the wire matrix", () => {
+  it("has a case for every request, action and code, or says why there is none", () => {
+    assert.deepStrictEqual(Sections.gaps(Sections.all), [])
+  })
+
+  it.each(Sections.all.map((section) => [section.row.name, section] as const))(
+    "misses what is taken out of its row %s",
+    (_, section) => {
+      const others = Sections.all.filter((other) => other !== section)
+      const empty = Sections.gaps([...others, { ...section, lines: [] }])
+      assert.isAtLeast(empty.length, 6)
+      // A row of its own is wanted for each request; some requests have two.
+      const isOnly = others.every(({ row }) => row.request !== section.row.request)
+      assert.strictEqual(Sections.gaps(others).length > 0, isOnly)
+    }
+  )
+
+  it("finds a code that is a case and said to be given by no broker", () => {
+    const [section] = Sections.all
+    assert(section !== undefined)
+    const codes = [...section.never.codes, "UNSUPPORTED_VERSION" as const]
+    const contradiction = { ...section, never: { ...section.never, codes } }
+    assert.deepStrictEqual(Sections.gaps([contradiction, ...Sections.all.slice(1)]), [
+      "ApiVersions: UNSUPPORTED_VERSION is excused and a case"
+    ])
+  })
+
+  it("expects something of every driver in every case, and names each case once", () => {
+    for (const one of WireMatrix.cases) {
+      assert.sameMembers(Object.keys(one.expected), ["kafkajs"], Case.nameOf(one))
+    }
+    const names = WireMatrix.cases.map(Case.nameOf)
+    assert.strictEqual(new Set(names).size, names.length)
+  })
+
+  it("meets what a transaction writes at its first and at its second time", () => {
+    for (
+      const api of ["AddPartitionsToTxn", "Produce", "AddOffsetsToTxn", "TxnOffsetCommit"]
+    ) {
+      for (const action of Case.mechanical) {
+        const on = WireMatrix.cases.filter((one) => one.row.api === api && one.action === action)
+          .map(({ occurrence }) => occurrence)
+        assert.includeMembers(on, ["first", "second"], `${api} ${action}`)
+      }
+    }
+  })
+
+  it("gives the same sample for the same seed, and others for others", () => {
+    const names = (seed: number) => WireMatrix.sample(seed, 20).map(Case.nameOf)
+    assert.strictEqual(new Set(names(1)).size, 20)
+    assert.deepStrictEqual(names(1), names(1))
+    assert.notDeepEqual(names(1), names(2))
+    // A hundred days meet nearly every case.
+    const met = new Set(Array.from({ length: 100 }, (_, seed) => names(seed)).flat())
+    assert.isAbove(met.size, WireMatrix.cases.length * 0.9)
+  })
+})
