@@ -1,0 +1,6 @@
+import * as AppFaults from "@kafka-once/proof/AppFaults"
+import { fileURLToPath } from "node:url"
+
+const program = fileURLToPath(new URL("KafkaJs.appProgram.ts", import.meta.url))
+
+AppFaults.suite("kafkajs", { program, extent: "all", takesBack: true })
