@@ -38,12 +38,12 @@ import {
 } from "./FaultProxyError.ts"
 import * as FaultProxyRule from "./FaultProxyRule.ts"
 import type * as FaultProxyWireLog from "./FaultProxyWireLog.ts"
-import type * as Connection from "./internal/faultProxyConnection.ts"
 import * as ErrorResponse from "./internal/faultProxyErrorResponse.ts"
 import * as Gates from "./internal/faultProxyGates.ts"
 import * as Log from "./internal/faultProxyLog.ts"
 import * as Network from "./internal/faultProxyNetwork.ts"
 import * as RuleBook from "./internal/faultProxyRuleBook.ts"
+import type { Shared } from "./internal/faultProxyState.ts"
 import * as Target from "./internal/faultProxyTarget.ts"
 import * as SelfSigned from "./internal/selfSigned.ts"
 
@@ -211,7 +211,7 @@ export const make = Effect.fnUntraced(function*(
     (log) => log.close
   )
   const timers = yield* makeTimers
-  const shared: Connection.Shared = {
+  const shared: Shared = {
     log,
     rules,
     gates: Gates.make(),

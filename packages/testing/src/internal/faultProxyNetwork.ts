@@ -4,6 +4,7 @@ import type { Socket } from "node:net"
 import type { SecureContext } from "node:tls"
 import * as Connection from "./faultProxyConnection.ts"
 import * as ProxySocket from "./faultProxySocket.ts"
+import type { Direction, Shared } from "./faultProxyState.ts"
 import type { Target } from "./faultProxyTarget.ts"
 
 export interface Connections {
@@ -19,13 +20,13 @@ export interface Network {
   readonly accept: (position: number) => (client: Socket) => void
   readonly setTarget: (position: number, target: Target) => void
   readonly refuse: () => void
-  readonly blackhole: (direction: "both" | Connection.Direction) => void
+  readonly blackhole: (direction: "both" | Direction) => void
   readonly heal: () => void
   readonly resetAll: () => number
 }
 
 interface State {
-  readonly shared: Connection.Shared
+  readonly shared: Shared
   /** The certificate that clients are shown. */
   readonly context: SecureContext | null
   /** Connections whose client is there, by what it calls itself. */
@@ -34,7 +35,7 @@ interface State {
   readonly live: Map<number, Connection.Connection>
   readonly waiters: Set<() => void>
   readonly malformed: Array<string>
-  readonly blocked: Set<Connection.Direction>
+  readonly blocked: Set<Direction>
   openers: Array<() => void>
   /** Where the connections of each port lead. */
   readonly targets: Map<number, Target>
@@ -45,7 +46,7 @@ interface State {
 /** More than anybody reads. */
 const malformedMax = 1000
 
-export const make = (shared: Connection.Shared, context: SecureContext | null): Network => {
+export const make = (shared: Shared, context: SecureContext | null): Network => {
   const state: State = {
     shared,
     context,
@@ -88,7 +89,7 @@ export const make = (shared: Connection.Shared, context: SecureContext | null): 
   }
 }
 
-const block = ({ blocked, live, openers }: State, direction: Connection.Direction): void => {
+const block = ({ blocked, live, openers }: State, direction: Direction): void => {
   if (blocked.has(direction)) return
   blocked.add(direction)
   for (const connection of live.values()) openers.push(connection.block(direction))
