@@ -24,8 +24,8 @@ process.once("disconnect", () => process.exit(1))
 
 NodeRuntime.runMain(
   Effect.gen(function*() {
-    const memory = yield* CoreWorks.memory(length, collect)
-    const speed = yield* CoreWorks.speed(length)
+    const memory = yield* CoreWorks.memory(CoreWorks.stepOf(length), collect)
+    const speed = yield* CoreWorks.speed(CoreWorks.courseOf(length))
     yield* send([...speed, ...memory])
     yield* Effect.sync(() => process.disconnect())
   })

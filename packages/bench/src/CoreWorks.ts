@@ -5,6 +5,9 @@
  * A part that can be switched off is measured by switching it off: spans by the tracer, events by
  * taking their subscriber away, the send by not sending. Deadlines and metrics cannot, so they are
  * measured where they can be left out, in a bracket built by hand.
+ *
+ * "Everything on" has a tracer of its own, which makes every span and keeps none, as a program has
+ * that exports its spans.
  */
 import type { DriverError } from "@kafka-once/core/KafkaDriver"
 import type { KafkaError } from "@kafka-once/core/KafkaError"
@@ -12,6 +15,7 @@ import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { Length } from "./Arguments.ts"
 import type { Line } from "./Figure.ts"
 import * as Figure from "./Figure.ts"
@@ -28,6 +32,7 @@ const work = "core alone"
 const names = {
   all: "bracket, everything on",
   scope: "scope, everything on",
+  defaultTracer: "bracket, Effect's default tracer",
   noTracer: "bracket, tracer off",
   noSubscriber: "bracket, nobody listens to events",
   empty: "bracket, nothing sent",
@@ -44,6 +49,12 @@ const makeProducer = (answers: NullDriver.Answers, transactionalId: string) =>
 const listen = (producer: TransactionalProducer.TransactionalProducer["Service"]) =>
   Effect.forkScoped(Stream.runDrain(producer.events), { startImmediately: true })
 
+type Around = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const tracer = Tracer.make({ span: (options) => new Tracer.NativeSpan(options) })
+const traced: Around = Effect.withTracer(tracer)
+const untraced: Around = Effect.withTracerEnabled(false)
+
 const makeContenders = (count: number) =>
   Effect.gen(function*() {
     const { ours: records } = Records.make(topic, 1)
@@ -59,33 +70,48 @@ const makeContenders = (count: number) =>
     )
     const contender = <A>(
       name: string,
-      one: Effect.Effect<A, KafkaError | DriverError>
+      one: Effect.Effect<A, KafkaError | DriverError>,
+      around: Around = traced
     ): Rounds.Contender<KafkaError | DriverError> => ({
       name,
       count,
-      run: (count) => Effect.asVoid(Effect.repeat(one, { times: count - 1 }))
+      run: (count) => around(Effect.asVoid(Effect.repeat(one, { times: count - 1 })))
     })
     return [
       contender(names.all, bracket(producer)),
       contender(names.scope, scope),
-      contender(names.noTracer, bracket(producer).pipe(Effect.withTracerEnabled(false))),
+      contender(names.defaultTracer, bracket(producer), (effect) => effect),
+      contender(names.noTracer, bracket(producer), untraced),
       contender(names.noSubscriber, bracket(quiet)),
       contender(names.empty, producer.withTransaction(Effect.void)),
       contender(names.later, bracket(later)),
-      contender(names.laterNoTracer, bracket(later).pipe(Effect.withTracerEnabled(false))),
+      contender(names.laterNoTracer, bracket(later), untraced),
       ...HandBuilt.stages.map((stage) => contender(stageName(stage), byHand(stage)))
     ]
   })
 
+/** How long the core is measured: rounds of so many transactions a contender. */
+export interface Course {
+  readonly transactions: number
+  readonly rounds: number
+  readonly warmUpRounds: number
+}
+
+/** The course of a run. */
+export const courseOf = (length: Length): Course =>
+  length === "short"
+    ? { transactions: 1_500, rounds: 5, warmUpRounds: 2 }
+    : { transactions: 3_000, rounds: 15, warmUpRounds: 2 }
+
 /** Transactions a second, and what each part costs. */
-export const speed = (length: Length) =>
+export const speed = ({ rounds, transactions, warmUpRounds }: Course) =>
   Effect.scoped(Effect.gen(function*() {
     const rates = yield* Rounds.run({
       work,
       seconds: Rounds.processorSeconds,
-      contenders: yield* makeContenders(length === "short" ? 1_500 : 3_000),
-      rounds: length === "short" ? 5 : 15,
-      warmUpRounds: 2
+      contenders: yield* makeContenders(transactions),
+      rounds,
+      warmUpRounds
     })
     const goals = new Map<string, Figure.Goal>([
       [names.all, { is: "at least", value: 10_000 }],
@@ -119,11 +145,15 @@ export const speed = (length: Length) =>
 // Twelve bytes is the smallest object that V8 keeps: nothing of a transaction may stay.
 const maxGrowthBytes = 8
 
-/** What stays in memory, after a full collection at each step. */
-export const memory = (length: Length, collect: () => void) =>
+const steps = 10
+
+/** How many transactions memory is measured over, in each of ten steps. */
+export const stepOf = (length: Length): number =>
+  length === "long" ? 100_000 : length === "short" ? 5_000 : 10_000
+
+/** What stays in memory, after a full collection at each of ten steps. */
+export const memory = (step: number, collect: () => void) =>
   Effect.scoped(Effect.gen(function*() {
-    const step = length === "long" ? 100_000 : length === "short" ? 5_000 : 10_000
-    const steps = 10
     const { ours: records } = Records.make(topic, 1)
     const producer = yield* makeProducer("at once", "memory")
     yield* listen(producer)

@@ -6,7 +6,8 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import { writeFile } from "node:fs/promises"
+import { access, constants, writeFile } from "node:fs/promises"
+import { dirname, resolve } from "node:path"
 import { type Arguments, parse } from "./Arguments.ts"
 import * as BrokerWorks from "./BrokerWorks.ts"
 import * as CoreProcess from "./CoreProcess.ts"
@@ -36,11 +37,19 @@ const measure = (options: Arguments) =>
     return [...broker, ...proxy, ...core]
   })
 
+// What cannot be written is told before anything is measured.
+const checkFolder = (json: string) =>
+  Effect.tryPromise({
+    try: () => access(dirname(resolve(json)), constants.W_OK),
+    catch: (cause) => new Error(`--json: ${String(cause)}`)
+  })
+
 const main = (options: Arguments) =>
   Effect.gen(function*() {
+    const { json } = options
+    if (json !== null) yield* checkFolder(json)
     const lines = yield* measure(options)
     yield* Console.log(Report.render(lines))
-    const { json } = options
     if (json === null) return
     const figures = lines.map(({ figure }) => figure)
     yield* Effect.tryPromise({
