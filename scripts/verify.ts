@@ -81,7 +81,7 @@ const parts: ReadonlyArray<Part> = [
     name: "tests",
     budgetSeconds: 110,
     steps: [
-      vitest("unit tests", "--project", "core"),
+      vitest("unit tests", "--project", "core", "--project", "bench"),
       vitest("the tools for tests", "--project", "testing")
     ]
   },
