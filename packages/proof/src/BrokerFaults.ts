@@ -150,7 +150,7 @@ const survives = (driver: DriverAt, one: Case) =>
 const within = <A, E, R>(effect: Effect.Effect<A, E, R>, what: string) =>
   Effect.timeoutOrElse(effect, {
     duration: "60 seconds",
-    orElse: () => Effect.fail(new Error(`${what}: none within 60 s`))
+    orElse: () => Effect.die(new Error(`${what}: not within 60 s`))
   })
 
 /** Milliseconds until the first of so many commits of transactions that begin after now. */
