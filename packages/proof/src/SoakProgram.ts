@@ -55,11 +55,11 @@ class OnPurpose extends Data.TaggedError("OnPurpose")<{}> {}
 
 const sizes = [1, 20, 100, 200] as const
 const pauseAfterFailure = "50 millis"
+const pauseAfterFence = "5 seconds"
 const retry = Schedule.exponential("50 millis").pipe(Schedule.upTo({ times: 3 }))
 
 /**
- * Runs until it is interrupted, or another program has taken over all of its transactional ids. When
- * interrupted it ends every transaction, and asks again for what is unknown.
+ * Runs until it is interrupted; then it ends every transaction, and asks again for what is unknown.
  *
  * **Details**
  *
@@ -101,12 +101,12 @@ const writer = (plan: Plan, recorder: HistoryRecorder.HistoryRecorder, index: nu
     for (;;) {
       const exit = yield* Effect.exit(transact(plan, producer, random, recorder))
       if (Exit.isFailure(exit)) {
-        // Whoever was frozen too long finds itself replaced, and must not take the id back.
-        if (isFenced(exit)) return
+        // Whoever has taken over may be frozen or ended by now; a supervisor would start it again.
+        if (isFenced(exit)) return yield* Effect.sleep(pauseAfterFence)
         yield* Effect.sleep(pauseAfterFailure)
       }
     }
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, Effect.forever)
 
 const isFenced = (exit: Exit.Exit<unknown, unknown>): boolean => {
   const error = Option.getOrNull(Exit.findErrorOption(exit))

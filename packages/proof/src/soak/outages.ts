@@ -37,6 +37,8 @@ export const carryOut = (
     )
   })
 
+const besideEachOtherMillis = 2_000
+
 interface Steps {
   readonly begin: Effect.Effect<unknown, unknown>
   readonly heal: Effect.Effect<unknown, unknown>
@@ -74,8 +76,12 @@ const stepsOf = ({ kafka, programs, proxy }: Bench, outage: FaultPlan.Outage): S
       const { ended, process, signal } = programs.at(outage.program)
       return {
         begin: Effect.andThen(signal("SIGSTOP"), programs.start(outage.program)),
-        // It finds that all of its ids are another's, and ends by itself.
-        heal: Effect.andThen(signal("SIGCONT"), ended),
+        // Two with the same ids are there for a moment, as in a restart that went wrong.
+        heal: signal("SIGCONT").pipe(
+          Effect.andThen(Effect.sleep(besideEachOtherMillis)),
+          Effect.andThen(signal("SIGTERM")),
+          Effect.andThen(ended)
+        ),
         target: process
       }
     }

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as SoakProgram from "../SoakProgram.ts"
 
@@ -66,7 +67,8 @@ export const make = (common: Common): Effect.Effect<Programs, never, Scope.Scope
           return program
         }),
       at: (place) => running[place]!,
-      files: () => files
+      // One that was killed at once has not even begun its history.
+      files: () => files.filter((file) => existsSync(file))
     }
   })
 
