@@ -74,6 +74,10 @@ const parts: ReadonlyArray<Part> = [
         command: source("scripts/generateErrors.ts", "--check"),
         needs: "scripts/generateErrors.ts"
       },
+      {
+        name: "the wire matrix as a document",
+        command: source("scripts/generateWireMatrix.ts", "--check")
+      },
       vitest("arrows and style", "--project", "scripts", "test/arrows", "test/tidy")
     ]
   },

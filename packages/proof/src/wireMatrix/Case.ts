@@ -226,7 +226,15 @@ const actOn = (
       const at = match.api === "Produce" ? lowByteOfCode.Produce : lowByteOfCode.EndTxn
       return FaultProxyRule.corrupt({ ...match, phase: "response" }, at, numberOf(code))
     }
-    default:
-      return FaultProxyRule[action](match)
+    case "dropRequest":
+      return FaultProxyRule.dropRequest(match)
+    case "dropResponse":
+      return FaultProxyRule.dropResponse(match)
+    case "resetBefore":
+      return FaultProxyRule.resetBefore(match)
+    case "resetAfter":
+      return FaultProxyRule.resetAfter(match)
+    case "mute":
+      return FaultProxyRule.mute(match)
   }
 }

@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import { isKafkaError, type KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
-import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import type * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import type * as FaultProxyWireLog from "@kafka-once/testing/FaultProxyWireLog"
 import * as Clock from "effect/Clock"

@@ -187,6 +187,7 @@ const noCoordinatorAnswer = {
   codes: [
     "TOPIC_AUTHORIZATION_FAILED",
     "CLUSTER_AUTHORIZATION_FAILED",
+    "INVALID_GROUP_ID",
     ...Codes.fences,
     ...Codes.states,
     ...Codes.handShake,
@@ -375,7 +376,7 @@ const initProducerIdAfterCommit: Section = {
     {
       actions: ["dropRequest"],
       on: ["always"],
-      expected: { kafkajs: { kind: "unknown", then: "Unreachable" } },
+      expected: { kafkajs: { kind: "unknown", next: "Unreachable" } },
       why: fenceFails
     },
     {

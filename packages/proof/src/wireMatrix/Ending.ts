@@ -105,7 +105,7 @@ const own = aborted("the body's own")
 const fencedAfterwards: Expectation = {
   kind: "aborted",
   reason: "the body's own",
-  then: "ProducerFenced"
+  next: "ProducerFenced"
 }
 
 const abort: Section = {
@@ -241,6 +241,7 @@ const offsetFetch: Section = {
         ...Codes.transient,
         "UNSTABLE_OFFSET_COMMIT",
         "GROUP_AUTHORIZATION_FAILED",
+        "INVALID_GROUP_ID",
         "UNSUPPORTED_VERSION",
         Codes.unheardOf
       ],

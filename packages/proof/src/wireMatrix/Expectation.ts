@@ -20,7 +20,7 @@
  * - `not begun`: no session could be opened, so that nothing was begun; later it can.
  * - `unknown`: nothing within the deadline proves it; asked again later, the log tells.
  *
- * `reason` is the tag of the `KafkaError` that says it. `then` is that of the next begin where
+ * `reason` is the tag of the `KafkaError` that says it. `next` is that of the next begin where
  * it fails: because the producer is dead, or because no broker has answered.
  *
  * @category models
@@ -29,12 +29,12 @@
 export type Expectation =
   | {
     readonly kind: "ok" | "resolved aborted" | "resolved committed" | "unknown"
-    readonly then?: string
+    readonly next?: string
   }
   | {
     readonly kind: "run again" | "aborted" | "fatal" | "not begun"
     readonly reason: string
-    readonly then?: string
+    readonly next?: string
   }
 
 /**
@@ -94,7 +94,7 @@ export const aborted = (reason: string): Expectation => ({ kind: "aborted", reas
 export const fenced: Expectation = {
   kind: "fatal",
   reason: "ProducerFenced",
-  then: "ProducerFenced"
+  next: "ProducerFenced"
 }
 
 /**
@@ -120,7 +120,7 @@ export const notBegun = (reason: string): Expectation => ({ kind: "not begun", r
  * @since 0.1.0
  */
 export const textOf = (expectation: Expectation): string => {
-  const { kind, then } = expectation
+  const { kind, next } = expectation
   const reason = "reason" in expectation ? ` (${expectation.reason})` : ""
-  return `${kind}${reason}${then === undefined ? "" : `, then ${then}`}`
+  return `${kind}${reason}${next === undefined ? "" : `, then ${next}`}`
 }

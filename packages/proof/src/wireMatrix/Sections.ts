@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as ErrorCode from "@kafka-once/core/ErrorCode"
+import type { Request } from "@kafka-once/core/KafkaDriver"
 import { mechanical, type Row } from "./Case.ts"
 import * as Codes from "./Codes.ts"
 import * as Connecting from "./Connecting.ts"
@@ -24,6 +25,21 @@ export const all: ReadonlyArray<Section> = [
 ]
 
 /**
+ * Requests of the error table that no producer sends.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofConsumers: ReadonlyArray<Request> = [
+  "ListOffsets",
+  "OffsetCommit",
+  "JoinGroup",
+  "SyncGroup",
+  "Heartbeat",
+  "LeaveGroup"
+]
+
+/**
  * The requests that the table has a row for, by their names on the wire.
  *
  * @category models
@@ -41,7 +57,7 @@ export const apis: ReadonlySet<string> = new Set(all.map(({ row }) => row.api))
  */
 export const gaps = (sections: ReadonlyArray<Section>): ReadonlyArray<string> => {
   const requests = new Set(ErrorCode.table.flatMap(({ verdicts }) => Object.keys(verdicts)))
-  const covered = new Set<string>(sections.map(({ row }) => row.request))
+  const covered = new Set<string>([...sections.map(({ row }) => row.request), ...ofConsumers])
   return [
     ...[...requests].filter((request) => !covered.has(request)).map((request) =>
       `${request} has no row`
