@@ -174,7 +174,7 @@ const repeated = (it: It, driver: DriverAt): void => {
 
 const long = (it: It, driver: DriverAt, some: typeof cases): void => {
   it.effect.each(some)(
-    "a cut of $direction $moment, longer than the deadlines: bounded, then at once, then it goes on",
+    "a cut of $direction $moment, past the deadlines: bounded, then at once, then it goes on",
     ({ direction, moment }) =>
       withProducer(driver, brief, (bench, producer) =>
         Effect.gen(function*() {

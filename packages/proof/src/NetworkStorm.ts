@@ -39,8 +39,8 @@ import { type DriverAt, reasonOf } from "./ProducerBench.ts"
  *
  * **Details**
  *
- * *Units and bounds*: a cycle is a slow storm and a quick one, 5.4 seconds together. `seed` draws the
- * orders and the directions.
+ * *Units and bounds*: a cycle is a slow storm and a quick one, 5.4 seconds together. `seed` draws
+ * the orders and the directions.
  *
  * @category models
  * @since 0.1.0

@@ -55,13 +55,14 @@ import * as SelfSigned from "./internal/selfSigned.ts"
  * *Shape*
  * - `target`: the broker's listener, if it is already up; else say it later with `connectTo`.
  * - `host`, `port`: where the proxy listens: `127.0.0.1`, and a free port.
- * - `nodes`: how many brokers it stands in front of, 1 by default: it opens a port for each, and its
- *   rules, their counts and the wire log are over all of them. `target` and `port` are the first's.
+ * - `nodes`: how many brokers it stands in front of, 1 by default: it opens a port for each, and
+ *   its rules, their counts and the wire log are over all of them. `target` and `port` are the
+ *   first's.
  * - `mode`: `surgical` (the default) loses or delays exactly one frame; in `realistic` everything
  *   after it, in that direction on that connection, is lost or waits too, as TCP would have it.
- * - `tls`: makes clients speak TLS, with this certificate and key as PEM; `true` makes them for
- *   127.0.0.1 and localhost. The rules see what is inside. With `tls` on the target, too, the proxy
- *   speaks TLS to the broker, and trusts the authorities named there.
+ * - `tls`: clients speak TLS, and are shown this certificate; both are PEM. `true` makes one for
+ *   127.0.0.1 and localhost. The rules see what is inside. With `tls` on the target the proxy
+ *   speaks TLS to the broker, and trusts the authorities that are named there.
  * - `rules`, `seed`: faults for as long as the proxy lives, for example those of a schedule.
  * - `logFile`: gets the wire log as JSON lines.
  *

@@ -1,6 +1,6 @@
 /**
- * The control of a fault proxy over HTTP, for a process that is not the proxy's own: a service under
- * test in another language, a shell script, a second Node process.
+ * The control of a fault proxy over HTTP, for a process that is not the proxy's own: a service
+ * under test in another language, a shell script, a second Node process.
  *
  * **Example** (A shell script loses the first commit response)
  *

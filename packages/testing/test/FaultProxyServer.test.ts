@@ -56,113 +56,114 @@ const elsewhere = (script: string) =>
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
+/** What is asked, and how it is refused. */
+const refusals = [
+  [
+    "text that is no JSON",
+    "POST",
+    "/rules",
+    "{ no",
+    400,
+    "InvalidRequest",
+    "the body is no JSON"
+  ],
+  [
+    "an API that does not exist",
+    "POST",
+    "/rules",
+    { match: { api: "EndTxm" }, action: { type: "dropRequest" } },
+    400,
+    "InvalidRule",
+    `there is no API "EndTxm"`
+  ],
+  [
+    "an action that does not exist",
+    "POST",
+    "/rules",
+    { match: {}, action: { type: "drop" } },
+    400,
+    "InvalidRule",
+    `there is no action "drop"`
+  ],
+  [
+    "a field that does not exist",
+    "POST",
+    "/rules",
+    { match: { apy: "EndTxn" }, action: { type: "dropRequest" } },
+    400,
+    "InvalidRule",
+    "apy"
+  ],
+  [
+    "a rule that can never fire",
+    "POST",
+    "/rules",
+    { match: { api: "Produce", commit: true }, action: { type: "dropRequest" } },
+    400,
+    "InvalidRule",
+    "`commit` is about EndTxn alone"
+  ],
+  [
+    "an error where none fits",
+    "POST",
+    "/rules",
+    { match: { api: "Fetch" }, action: { type: "error", code: "NO_SUCH_CODE" } },
+    400,
+    "InvalidRule",
+    "there is no error code"
+  ],
+  [
+    "a direction that does not exist",
+    "POST",
+    "/blackhole",
+    { direction: "left" },
+    400,
+    "InvalidRequest",
+    "direction"
+  ],
+  [
+    "a body that is too large",
+    "POST",
+    "/rules",
+    " ".repeat(2_000_000),
+    413,
+    "InvalidRequest",
+    "too large"
+  ],
+  [
+    "a rule that is not there",
+    "DELETE",
+    "/rules/99",
+    undefined,
+    404,
+    "NotFound",
+    "no rule 99"
+  ],
+  [
+    "a path that is not there",
+    "GET",
+    "/rule",
+    undefined,
+    404,
+    "NotFound",
+    "there is no GET /rule"
+  ],
+  ["an empty gate", "POST", "/gates/none/release", undefined, 409, "NothingHeld", "none"],
+  [
+    "a number that is none",
+    "GET",
+    "/log?after=x",
+    undefined,
+    400,
+    "InvalidRequest",
+    `"after" is no whole number`
+  ]
+] as const
+
 layer(Control.layer, { timeout: "3 minutes", excludeTestServices: true })(
   "the control of a fault proxy over HTTP",
   (it) => {
-    it.effect.each(
-      [
-        [
-          "text that is no JSON",
-          "POST",
-          "/rules",
-          "{ no",
-          400,
-          "InvalidRequest",
-          "the body is no JSON"
-        ],
-        [
-          "an API that does not exist",
-          "POST",
-          "/rules",
-          { match: { api: "EndTxm" }, action: { type: "dropRequest" } },
-          400,
-          "InvalidRule",
-          `there is no API "EndTxm"`
-        ],
-        [
-          "an action that does not exist",
-          "POST",
-          "/rules",
-          { match: {}, action: { type: "drop" } },
-          400,
-          "InvalidRule",
-          `there is no action "drop"`
-        ],
-        [
-          "a field that does not exist",
-          "POST",
-          "/rules",
-          { match: { apy: "EndTxn" }, action: { type: "dropRequest" } },
-          400,
-          "InvalidRule",
-          "apy"
-        ],
-        [
-          "a rule that can never fire",
-          "POST",
-          "/rules",
-          { match: { api: "Produce", commit: true }, action: { type: "dropRequest" } },
-          400,
-          "InvalidRule",
-          "`commit` is about EndTxn alone"
-        ],
-        [
-          "an error where none fits",
-          "POST",
-          "/rules",
-          { match: { api: "Fetch" }, action: { type: "error", code: "NO_SUCH_CODE" } },
-          400,
-          "InvalidRule",
-          "there is no error code"
-        ],
-        [
-          "a direction that does not exist",
-          "POST",
-          "/blackhole",
-          { direction: "left" },
-          400,
-          "InvalidRequest",
-          "direction"
-        ],
-        [
-          "a body that is too large",
-          "POST",
-          "/rules",
-          " ".repeat(2_000_000),
-          413,
-          "InvalidRequest",
-          "too large"
-        ],
-        [
-          "a rule that is not there",
-          "DELETE",
-          "/rules/99",
-          undefined,
-          404,
-          "NotFound",
-          "no rule 99"
-        ],
-        [
-          "a path that is not there",
-          "GET",
-          "/rule",
-          undefined,
-          404,
-          "NotFound",
-          "there is no GET /rule"
-        ],
-        ["an empty gate", "POST", "/gates/none/release", undefined, 409, "NothingHeld", "none"],
-        [
-          "a number that is none",
-          "GET",
-          "/log?after=x",
-          undefined,
-          400,
-          "InvalidRequest",
-          `"after" is no whole number`
-        ]
-      ] as const
-    )("%s is refused, and nothing is injected", ([
+    it.effect.each(refusals)("%s is refused, and nothing is injected", ([
       ,
       method,
       path,
