@@ -181,7 +181,7 @@ const sequences = (it: It): void => {
       assert.deepStrictEqual(yield* valuesIn("k7", 2), ["first", "again"])
     }))
 
-  it.effect("of many sends at once one is on the wire, and none waits for kafkajs' lock (K18)", () =>
+  it.effect("of many sends at once one is on the wire, and none waits for a lock (K18)", () =>
     Effect.gen(function*() {
       const proxy = yield* ProxiedKafka.Proxy
       const { session } = yield* begun("k18", { partitions: 8, timeoutMillis: 10_000 })

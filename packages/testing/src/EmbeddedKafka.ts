@@ -120,8 +120,8 @@ type Failed = EmbeddedKafkaError.EmbeddedKafkaError
  *   as PEM, `null` without TLS. `clientCertificate` is what `mutual-tls` asks of a client, as PEM;
  *   its principal is `User:CN=client`. `classPath` holds Kafka's own jars, for Java programs such
  *   as `CommittedRecords`. `nodes` are one by one what `start`, `stop` (in order), `kill` (as a
- *   crash does), `freeze` and `thaw` are to all at once; `restart` is `stop` and `start`; ports and data
- *   stay. `awaitInSync` waits until all nodes run and all replicas are in sync; `rollingRestart`
+ *   crash does), `freeze` and `thaw` are to all at once; `restart` is `stop` and `start`; ports and
+ *   data stay. `awaitInSync` waits until all nodes run and all replicas are in sync; `rollingRestart`
  *   restarts node after node, and waits for that before each and at the end. `leaderOf`,
  *   `followersOf` and the coordinators are looked up when they are run: what all running nodes say
  *   alike.
