@@ -53,7 +53,7 @@ export type Plan = typeof Plan.Type
 /** What a program fails its own transaction with. */
 class OnPurpose extends Data.TaggedError("OnPurpose")<{}> {}
 
-const sizes = [1, 20, 100, 200] as const
+const sizes = [1, 50, 200, 500] as const
 const pauseAfterFailure = "50 millis"
 const pauseAfterFence = "5 seconds"
 const retry = Schedule.exponential("50 millis").pipe(Schedule.upTo({ times: 3 }))
