@@ -28,6 +28,8 @@ interface Member {
   generationId: number
   /** It has let go of what it had, and waits for the next generation. */
   isWaiting: boolean
+  /** It was asked to let go, and has not yet. */
+  isAsked: boolean
 }
 
 export type GroupDouble = ReturnType<typeof make>
@@ -68,13 +70,13 @@ export const make = (partitions: () => ReadonlyArray<TopicPartition>) => {
     rebalancing = true
     // A copy: a member that lets go at once may finish the rebalance in the middle.
     for (const member of members.values()) {
-      if (member.isWaiting) continue
+      if (member.isWaiting || member.isAsked) continue
       const { listener, owned } = member
       if (listener.holds && owned.length > 0) {
-        let released = false
+        member.isAsked = true
         listener.revoking(owned, () => {
-          if (released || members.get(member.memberId) !== member) return
-          released = true
+          if (!member.isAsked || members.get(member.memberId) !== member) return
+          member.isAsked = false
           wait(member)
         })
       } else {
@@ -89,7 +91,14 @@ export const make = (partitions: () => ReadonlyArray<TopicPartition>) => {
   return {
     join: (listener: Listener): string => {
       const memberId = `member-${++joined}`
-      const member = { memberId, listener, owned: [], generationId: 0, isWaiting: true }
+      const member = {
+        memberId,
+        listener,
+        owned: [],
+        generationId: 0,
+        isWaiting: true,
+        isAsked: false
+      }
       members.set(memberId, member)
       rebalance()
       return memberId

@@ -29,8 +29,8 @@ export interface WorkLane {
   retryStep: RetryStep | null
   /** Not to be tried before. */
   dueAtMillis: number
-  /** Consecutive transactions from the same position that took too long. */
-  timeouts: number
+  /** Transactions in a row, from the same position, that failed in a way that waiting may not cure. */
+  stubborn: number
   /** Completed when the pipeline has let it go. */
   readonly left: Deferred.Deferred<void>
 }
@@ -48,7 +48,7 @@ export const make = (member: Member, lane: Lane): WorkLane => ({
   suspicion: Suspicion.trusted,
   retryStep: null,
   dueAtMillis: 0,
-  timeouts: 0,
+  stubborn: 0,
   left: Deferred.makeUnsafe()
 })
 

@@ -215,7 +215,7 @@ const succeeded = <K, V, E, R>(
     for (const { next, records, work } of parts) {
       work.suspicion = Suspicion.committed(work.suspicion, records.length)
       if (work.suspicion._tag === "Trusted") work.retryStep = null
-      work.timeouts = 0
+      work.stubborn = 0
       yield* Metric.update(worker.metrics.committedRecords, records.length)
       yield* work.lane.session.settled(work.lane, next)
     }
@@ -246,7 +246,6 @@ const failed = <K, V, E, R>(
 const aboutRecords: ReadonlySet<string> = new Set([
   "InvalidRecord",
   "RecordRejected",
-  "BrokerRefused",
   "TransactionTainted",
   "TransactionEnded",
   "NestedTransaction"
@@ -258,8 +257,12 @@ const aboutRecords: ReadonlySet<string> = new Set([
 const isAboutRecords = ({ reason, recovery }: KafkaError): boolean =>
   recovery === "abort" && aboutRecords.has(reason._tag)
 
-// A `process` that never ends, or never within a transaction's time, is not cured by waiting.
-const maxTimeouts = 3
+// What waiting does not cure, after so many times from one position: a `process` that never ends, or
+// never within a transaction's time; an answer of the broker's that nobody expects.
+const maxInARow: ReadonlyMap<string, number> = new Map([
+  ["TransactionTimedOut", 3],
+  ["BrokerRefused", 10]
+])
 
 /**
  * Waits where trying again later is all there is to do, and fails where that never helps. How long
@@ -272,11 +275,12 @@ const passOrFail = <K, V, E, R>(
 ): Effect.Effect<void, KafkaError> =>
   Effect.gen(function*() {
     const { reason, recovery } = error
-    if (reason._tag === "TransactionTimedOut") {
-      for (const work of lanes) work.timeouts += 1
-      if (lanes.some(({ timeouts }) => timeouts >= maxTimeouts)) return yield* Effect.fail(error)
+    const limit = maxInARow.get(reason._tag)
+    if (limit !== undefined) {
+      for (const work of lanes) work.stubborn += 1
+      if (lanes.some(({ stubborn }) => stubborn >= limit)) return yield* Effect.fail(error)
     }
-    const isPassing = recovery === "retry" || recovery === "resolve" ||
+    const isPassing = recovery === "retry" || recovery === "resolve" || limit !== undefined ||
       reason._tag === "ConsumerFenced"
     if (!isPassing) return yield* Effect.fail(error)
     const { member } = lanes[0]!
