@@ -16,6 +16,7 @@ const commands = {
   quickstart: "examples/quickstart/main.ts",
   verify: "scripts/verify.ts",
   prove: "packages/proof/scripts/prove.ts",
+  soak: "packages/proof/scripts/soak.ts",
   bench: "packages/bench/src/main.ts"
 }
 

@@ -97,6 +97,14 @@ const parts: ReadonlyArray<Part> = [
     ]
   },
   {
+    name: "soak, short",
+    budgetSeconds: 75,
+    steps: [{
+      name: "20 seconds of faults on three nodes",
+      command: source("packages/proof/scripts/soak.ts", "--minutes", "0.33")
+    }]
+  },
+  {
     name: "examples",
     budgetSeconds: 100,
     steps: [
@@ -122,6 +130,15 @@ const parts: ReadonlyArray<Part> = [
     steps: [{
       name: "raw clients beside the library",
       command: source("packages/proof/scripts/prove.ts")
+    }]
+  },
+  {
+    name: "soak",
+    budgetSeconds: 420,
+    full: true,
+    steps: [{
+      name: "5 minutes of faults on three nodes",
+      command: source("packages/proof/scripts/soak.ts", "--minutes", "5")
     }]
   },
   {

@@ -10,6 +10,8 @@ export interface SoakArguments {
   readonly seconds: number
   readonly seed: number
   readonly drivers: ReadonlyArray<string>
+  /** Committed records a second that are to be reached. */
+  readonly rate: number
   readonly json: string | null
   readonly keep: string | null
 }
@@ -31,6 +33,7 @@ were told against what is in the logs. Exit code 1: an anomaly, or less than was
   --minutes N    how long, 5 by default; fractions are taken
   --seed S       draws faults and transactions; random by default, and printed
   --driver A,B   which drivers, of ${drivers.join(", ")} (both)
+  --rate N       fails below so many committed records a second; none by default
   --json FILE    also writes the figures
   --keep DIR     keeps the histories in this directory
   --help         prints this`
@@ -54,6 +57,7 @@ export const parse = (args: ReadonlyArray<string>, randomSeed: number): Parsed =
         minutes: { type: "string" },
         seed: { type: "string" },
         driver: { type: "string" },
+        rate: { type: "string" },
         json: { type: "string" },
         keep: { type: "string" },
         help: { type: "boolean" }
@@ -76,6 +80,10 @@ export const parse = (args: ReadonlyArray<string>, randomSeed: number): Parsed =
   if (unknown !== undefined) {
     return refuse(`--driver takes names of ${drivers.join(", ")}; "${unknown}" is none.`)
   }
+  const rate = Number(values.rate ?? 0)
+  if (!(rate >= 0 && rate < Infinity)) {
+    return refuse(`--rate takes a number of records a second; "${values.rate}" is none.`)
+  }
   const json = values.json ?? null
   if (json !== null && !canBeWritten(json)) {
     return refuse(`--json takes the name of a file that can be written; "${json}" cannot.`)
@@ -83,7 +91,7 @@ export const parse = (args: ReadonlyArray<string>, randomSeed: number): Parsed =
   const keep = values.keep ?? null
   return {
     _tag: "Run",
-    arguments: { seconds: minutes * 60, seed, drivers: chosen, json, keep }
+    arguments: { seconds: minutes * 60, seed, drivers: chosen, rate, json, keep }
   }
 }
 
