@@ -60,8 +60,8 @@ export const arrows: Readonly<
   },
   "packages/proof": {
     source: [...tests, "@kafka-once/core", "@kafka-once/testing"],
-    // The contract runs on every driver, through its public modules.
-    test: ["kafkajs", ...published]
+    // The contract runs on every driver, through its public modules; scenarios on raw clients too.
+    test: ["kafkajs", "@platformatic/kafka", ...published]
   },
   "packages/cli": {
     source: ["effect", "node:", "@effect/platform-node", "@kafka-once/core", published[2] ?? ""],

@@ -22,7 +22,7 @@ const ids = Scenarios.all.map(({ id }) => id)
 /** What `--help` prints. */
 export const usage = `npm run prove -- [options]
 
-Runs the same programs on the raw client and on kafka-once, on a real broker behind a proxy that
+Runs the same programs on raw clients and on kafka-once, on a real broker behind a proxy that
 loses what each scenario says, and tells from the log what became of their records. The broker is
 started and removed again. Exit code 1: the library did not hold in one of them.
 

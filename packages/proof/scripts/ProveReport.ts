@@ -23,7 +23,7 @@ export const block = ({ id, title }: Scenario, { driver, library, raw }: Row): s
   ].join("\n")
 
 const verdict = (name: string, { holds, what }: Verdict): string => {
-  const head = `     ${name.padEnd(13)}${holds ? "holds   " : "BREAKS  "}`
+  const head = `     ${name.padEnd(24)}${holds ? "holds   " : "BREAKS  "}`
   return wrapped(what, columns - head.length)
     .map((line, index) => (index === 0 ? head : " ".repeat(head.length)) + line)
     .join("\n")
@@ -40,12 +40,13 @@ const wrapped = (text: string, width: number): ReadonlyArray<string> => {
 }
 
 /** The last line of the output. */
-export const summary = (rows: ReadonlyArray<Row>): string => {
-  const count = (side: "raw" | "library") => rows.filter((row) => row[side].holds).length
-  const drivers = [...new Set(rows.map(({ driver }) => driver))].join(", ")
-  return `raw ${drivers} holds in ${count("raw")} of ${rows.length}, ` +
-    `kafka-once in ${count("library")} of ${rows.length}`
-}
+export const summary = (rows: ReadonlyArray<Row>): string =>
+  [...new Set(rows.map(({ driver }) => driver))].map((name) => {
+    const own = rows.filter(({ driver }) => driver === name)
+    const count = (side: "raw" | "library") => own.filter((row) => row[side].holds).length
+    return `raw ${name} holds in ${count("raw")} of ${own.length}, ` +
+      `kafka-once in ${count("library")} of ${own.length}`
+  }).join("; ")
 
 /** 1 where the library did not hold: that the raw client does not is no failure of this program. */
 export const exitCode = (rows: ReadonlyArray<Row>): number =>

@@ -31,7 +31,8 @@ export const make: Effect.Effect<Contender, never, Scope.Scope> = Effect.gen(fun
           () => Effect.ignore(call(() => client.disconnect()))
         )
         return producerOf(client)
-      })
+      }),
+    copied: null
   }
 })
 

@@ -3,6 +3,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as KafkaJs from "@kafka-once/kafkajs/KafkaJs"
+import * as Platformatic from "@kafka-once/platformatic/Platformatic"
 import * as Contender from "@kafka-once/proof/Contender"
 import * as Scenario from "@kafka-once/proof/Scenario"
 import * as Scenarios from "@kafka-once/proof/Scenarios"
@@ -15,19 +16,30 @@ import { writeFile } from "node:fs/promises"
 import { parse, type ProveArguments } from "./ProveArguments.ts"
 import * as ProveReport from "./ProveReport.ts"
 import * as RawKafkaJs from "./RawKafkaJs.ts"
+import * as RawPlatformatic from "./RawPlatformatic.ts"
 
 /** A client that is proved: by hand, and under the library. */
 interface Driver {
   readonly name: string
   readonly raw: Effect.Effect<Contender.Contender, never, Scope.Scope>
   readonly library: Contender.Contender
+  readonly scenarios: ReadonlyArray<Scenario.Scenario>
 }
 
 const drivers: ReadonlyArray<Driver> = [
   {
     name: "kafkajs",
     raw: RawKafkaJs.make,
-    library: Contender.library((brokers) => KafkaJs.layer({ brokers }))
+    library: Contender.library((brokers) => KafkaJs.layer({ brokers })),
+    scenarios: Scenarios.ofKafkaJs
+  },
+  {
+    name: "@platformatic/kafka",
+    raw: RawPlatformatic.make,
+    library: Contender.library((brokers, user) =>
+      Platformatic.layer({ brokers, ...RawPlatformatic.saslOf(user) })
+    ),
+    scenarios: Scenarios.ofPlatformatic
   }
 ]
 
@@ -50,14 +62,23 @@ const messageOf = (error: unknown): string => error instanceof Error ? error.mes
 const prove = ({ json, only }: ProveArguments) =>
   Effect.gen(function*() {
     const startedAt = performance.now()
-    const scenarios = Scenarios.all.filter(({ id }) => only.includes(id))
-    const rows = yield* Effect.forEach(drivers, (driver) =>
-      Effect.forEach(scenarios, (scenario) => proveOne(driver, scenario))).pipe(
-        Effect.map((rows) =>
-          rows.flat()
-        ),
-        Effect.provide(Scenario.layer)
+    const chosen = drivers.flatMap((driver) =>
+      driver.scenarios.filter(({ id }) => only.includes(id)).map((scenario) => ({
+        driver,
+        scenario
+      }))
+    )
+    const proveOn = (on: Scenario.Scenario["on"]) =>
+      Effect.forEach(
+        chosen.filter(({ scenario }) => scenario.on === on),
+        ({ driver, scenario }) => proveOne(driver, scenario)
       )
+    const rows = [
+      ...yield* Effect.provide(proveOn("everybody"), Scenario.layer),
+      ...chosen.some(({ scenario }) => scenario.on === "users")
+        ? yield* Effect.provide(proveOn("users"), Scenario.layerWithUsers)
+        : []
+    ]
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0)
     yield* Console.log(`${ProveReport.summary(rows)}; ${seconds} s`)
     if (json !== null) {

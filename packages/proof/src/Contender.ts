@@ -56,6 +56,17 @@ export type Told = Data.TaggedEnum<{
 export const Told = Data.taggedEnum<Told>()
 
 /**
+ * Who a program is to the brokers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface User {
+  readonly name: string
+  readonly password: string
+}
+
+/**
  * Sends values to partition 0 of a topic within a transaction, and answers with the offsets at
  * which they are said to be.
  *
@@ -89,18 +100,55 @@ export interface Producer {
  *
  * **Details**
  *
- * *Shape*: `producer` connects one to the brokers; the end of its scope is its orderly end.
+ * *Shape*
+ * - `producer`: connects one to the brokers; the end of its scope is its orderly end.
+ * - `copied`: adds the offsets of the first record of partitions 0 and 1 to one transaction, both at
+ *   once, and commits it. `null` where the client cannot do that outside of a consumer group.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Contender {
   readonly name: string
-  readonly producer: (options: {
-    readonly brokers: ReadonlyArray<string>
-    readonly transactionalId: string
-  }) => Effect.Effect<Producer, Problem, Scope.Scope>
+  readonly producer: (options: Connecting) => Effect.Effect<Producer, Problem, Scope.Scope>
+  readonly copied:
+    | ((options: Copying) => Effect.Effect<Told, Problem, Scope.Scope>)
+    | null
 }
+
+/**
+ * Where and as whom a client connects.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connecting {
+  readonly brokers: ReadonlyArray<string>
+  readonly transactionalId: string
+  readonly user?: User | undefined
+}
+
+/**
+ * Whose offsets are committed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Copying extends Connecting {
+  readonly topic: string
+  readonly groupId: string
+}
+
+/**
+ * A driver, over the given brokers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DriverFor = (
+  brokers: ReadonlyArray<string>,
+  user: User | undefined
+) => Layer.Layer<KafkaDriver, { readonly message: string }>
 
 /**
  * The times that every contender works with: short, so that what is lost is missed soon.
@@ -120,29 +168,44 @@ export const times = {
  * @category constructors
  * @since 0.1.0
  */
-export const library = (
-  driver: (brokers: ReadonlyArray<string>) => Layer.Layer<KafkaDriver, { readonly message: string }>
-): Contender => ({
+export const library = (driver: DriverFor): Contender => ({
   name: "kafka-once",
-  producer: ({ brokers, transactionalId }) =>
-    Effect.gen(function*() {
-      const context = yield* Layer.build(driver(brokers))
-      const producer = yield* Effect.provide(
-        TransactionalProducer.make({
-          transactionalId,
-          transactionTimeout: times.transactionTimeoutMillis,
-          requestTimeout: times.requestTimeoutMillis,
-          deliveryTimeout: "2 seconds",
-          drainTimeout: "2 seconds",
-          commitTimeout: "2 seconds",
-          abortTimeout: "2 seconds",
-          initializeTimeout: "3 seconds"
-        }),
-        context
+  producer: (options) => Effect.map(connected(driver, options), producerOf),
+  copied: (options) =>
+    Effect.flatMap(connected(driver, options), (producer) => {
+      const { groupId, topic } = options
+      const none = { generationId: -1, memberId: "", groupInstanceId: null }
+      const add = (partition: number) =>
+        Transaction.sendOffsets({
+          groupId,
+          membership: none,
+          offsets: [{ topic, partition, lastProcessed: 0n }]
+        })
+      return Effect.all([add(0), add(1)], { concurrency: 2 }).pipe(
+        producer.withTransaction(),
+        Effect.exit,
+        Effect.map(toldOf)
       )
-      return producerOf(producer)
-    }).pipe(Effect.mapError(problemOf))
+    })
 })
+
+const connected = (driver: DriverFor, { brokers, transactionalId, user }: Connecting) =>
+  Effect.gen(function*() {
+    const context = yield* Layer.build(driver(brokers, user))
+    return yield* Effect.provide(
+      TransactionalProducer.make({
+        transactionalId,
+        transactionTimeout: times.transactionTimeoutMillis,
+        requestTimeout: times.requestTimeoutMillis,
+        deliveryTimeout: "2 seconds",
+        drainTimeout: "2 seconds",
+        commitTimeout: "2 seconds",
+        abortTimeout: "2 seconds",
+        initializeTimeout: "3 seconds"
+      }),
+      context
+    )
+  }).pipe(Effect.mapError(problemOf))
 
 const producerOf = (
   producer: TransactionalProducer.TransactionalProducer["Service"]

@@ -37,7 +37,8 @@ export interface Verdict {
  *
  * **Details**
  *
- * *Shape*: `run` fails when the fault did not happen, for then it has shown nothing.
+ * *Shape*: `run` fails when the fault did not happen, for then it has shown nothing. `on` is the
+ * broker that it runs on: {@link layer}, or {@link layerWithUsers}.
  *
  * @category models
  * @since 0.1.0
@@ -45,11 +46,12 @@ export interface Verdict {
 export interface Scenario {
   readonly id: string
   readonly title: string
+  readonly on: "everybody" | "users"
   readonly run: (contender: Contender) => Effect.Effect<Verdict, unknown, Needs>
 }
 
 /**
- * What scenarios run on: {@link layer}.
+ * What scenarios run on.
  *
  * @category models
  * @since 0.1.0
@@ -67,6 +69,14 @@ export const layer = ProxiedKafka.layer({
   authorizer: true,
   properties: { "allow.everyone.if.no.acl.found": "true" }
 })
+
+/**
+ * A broker that knows users, each of whom may do what there is a rule for, and its proxy.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerWithUsers = ProxiedKafka.layer({ listeners: "sasl", authorizer: true })
 
 /**
  * The place of one run: a topic and a transactional id of its own, and the book of what the program
@@ -125,6 +135,7 @@ export const make = <E>(
 ): Scenario => ({
   id,
   title,
+  on: "everybody",
   run: (contender) => Effect.flatMap(makeStage(contender), program)
 })
 
@@ -189,3 +200,12 @@ const writeDown = (
 export const giveUp: Effect.Effect<never, Problem> = Effect.fail(
   new Problem({ text: "the program gives up" })
 )
+
+/**
+ * What went wrong on a scenario's stage, as a client's program would be told it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const problemOf = (error: { readonly message: string }): Problem =>
+  new Problem({ text: error.message })

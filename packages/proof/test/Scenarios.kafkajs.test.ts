@@ -22,7 +22,7 @@ const anomalies: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 layer(Scenario.layer, { timeout: "3 minutes", excludeTestServices: true })("on kafkajs", (it) => {
-  it.effect.each(Scenarios.all)(
+  it.effect.each(Scenarios.ofKafkaJs)(
     "$id by hand does not hold: $title",
     ({ id, run }) =>
       Effect.gen(function*() {
@@ -34,7 +34,7 @@ layer(Scenario.layer, { timeout: "3 minutes", excludeTestServices: true })("on k
       }).pipe(Effect.scoped)
   )
 
-  it.effect.each(Scenarios.all)(
+  it.effect.each(Scenarios.ofKafkaJs)(
     "$id with the library holds: $title",
     ({ run }) =>
       Effect.gen(function*() {
