@@ -121,10 +121,10 @@ type Failed = EmbeddedKafkaError.EmbeddedKafkaError
  *   its principal is `User:CN=client`. `classPath` holds Kafka's own jars, for Java programs such
  *   as `CommittedRecords`. `nodes` are one by one what `start`, `stop` (in order), `kill` (as a
  *   crash does), `freeze` and `thaw` are to all at once; `restart` is `stop` and `start`; ports and
- *   data stay. `awaitInSync` waits until all nodes run and all replicas are in sync; `rollingRestart`
- *   restarts node after node, and waits for that before each and at the end. `leaderOf`,
- *   `followersOf` and the coordinators are looked up when they are run: what all running nodes say
- *   alike.
+ *   data stay. `awaitInSync` waits until all nodes run and all replicas are in sync;
+ *   `rollingRestart` restarts node after node, and waits for that before each and at the end.
+ *   `leaderOf`, `followersOf` and the coordinators are looked up when they are run: what all
+ *   running nodes say alike.
  * - *Units and bounds*: `start` answers within 60 s, `stop` within 20 s, a lookup within 10 s,
  *   `awaitInSync` within 60 s.
  * - *Errors*: `createTopic` and the rules fail `RequestRefused` with the name of the Java client's

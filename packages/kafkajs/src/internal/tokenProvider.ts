@@ -1,6 +1,7 @@
 /**
  * A user's effect that gives tokens, as kafkajs asks for one: before each authentication.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Redacted from "effect/Redacted"
@@ -15,6 +16,8 @@ export interface TokenProvider {
 /** The name of the error that `take` rejects with; nothing was sent then. */
 export const unavailable = "TokenUnavailable"
 
+class TokenUnavailable extends Data.TaggedError(unavailable)<{ readonly message: string }> {}
+
 /** What still runs when the scope closes is interrupted. */
 export const make = Effect.fnUntraced(function*(
   token: Effect.Effect<Redacted.Redacted, unknown>,
@@ -28,11 +31,9 @@ export const make = Effect.fnUntraced(function*(
       newest = Redacted.value(given)
       return newest
     }),
-    Effect.mapError((error) => {
-      const failed = new Error(`No token was given: ${textOf(error)}`)
-      failed.name = unavailable
-      return failed
-    })
+    Effect.mapError((error) =>
+      new TokenUnavailable({ message: `No token was given: ${textOf(error)}` })
+    )
   )
   return { take: () => run(taken), newest: () => newest }
 })
