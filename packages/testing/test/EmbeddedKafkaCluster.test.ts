@@ -1,11 +1,15 @@
 import { assert, describe, it, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as EmbeddedKafka from "../src/EmbeddedKafka.ts"
+import * as FaultProxy from "../src/FaultProxy.ts"
+import * as FaultProxyRule from "../src/FaultProxyRule.ts"
 import * as ProtocolClient from "../src/ProtocolClient.ts"
 
 const look = (address: string, topic: string) =>
@@ -25,9 +29,59 @@ const settings = Effect.fnUntraced(function*(address: string, topic: string) {
   return new Map(found?.configs.map(({ name, value }) => [name, value]))
 }, Effect.scoped)
 
-layer(EmbeddedKafka.layer({ nodes: 3 }), { timeout: "3 minutes", excludeTestServices: true })(
+class Proxy extends Context.Service<Proxy, FaultProxy.FaultProxy>()("test/Proxy") {}
+
+const portOf = (address: string): number => Number(address.split(":")[1])
+
+/** A cluster with a proxy in front of all its nodes. */
+const cluster = Layer.unwrap(Effect.gen(function*() {
+  const proxy = yield* FaultProxy.make({ nodes: 3 })
+  const proxiedPorts = proxy.addresses.map(portOf)
+  const connected = Effect.gen(function*() {
+    const { proxied } = yield* EmbeddedKafka.EmbeddedKafka
+    for (const [position, { upstream }] of proxied.entries()) {
+      yield* proxy.connectTo({ host: "127.0.0.1", port: portOf(upstream) }, position)
+    }
+    return proxy
+  })
+  return Layer.effect(Proxy, connected).pipe(
+    Layer.provideMerge(EmbeddedKafka.layer({ nodes: 3, proxiedPorts }))
+  )
+}))
+
+layer(cluster, { timeout: "3 minutes", excludeTestServices: true })(
   "a cluster of three nodes",
   (it) => {
+    it.effect("a client that bootstraps at any port of the proxy is told its ports alone", () =>
+      Effect.gen(function*() {
+        const proxy = yield* Proxy
+        const { nodes } = yield* EmbeddedKafka.EmbeddedKafka
+        assert.deepStrictEqual(
+          nodes.map(({ proxied }) => proxied[0]?.advertised),
+          [...proxy.addresses]
+        )
+        for (const address of proxy.addresses) {
+          const client = yield* ProtocolClient.connect(proxy.host, portOf(address))
+          const { brokers } = yield* client.request("Metadata", 12, { topics: [] })
+          assert.sameMembers(brokers.map(({ host, port }) => `${host}:${port}`), [
+            ...proxy.addresses
+          ])
+        }
+      }).pipe(Effect.scoped))
+
+    it.effect("a rule counts the frames of all nodes together", () =>
+      Effect.gen(function*() {
+        const proxy = yield* Proxy
+        const ask = (address: string) =>
+          Effect.gen(function*() {
+            const client = yield* ProtocolClient.connect(proxy.host, portOf(address))
+            return yield* client.request("ListGroups", 4, {})
+          }).pipe(Effect.scoped, Effect.exit, Effect.map(({ _tag }) => _tag))
+        const third = FaultProxyRule.resetBefore({ api: "ListGroups", nth: 3 })
+        const told = yield* proxy.withRule(third)(Effect.forEach(proxy.addresses, ask))
+        assert.deepStrictEqual(told, ["Success", "Success", "Failure"])
+      }))
+
     it.effect("topics, and Kafka's own, have three replicas, all in sync, two of them needed", () =>
       Effect.gen(function*() {
         const kafka = yield* EmbeddedKafka.EmbeddedKafka
@@ -125,6 +179,17 @@ const logOf = (directory: string): string => {
   const file = join(directory, name ?? "", "broker-1.log")
   return existsSync(file) ? readFileSync(file, "utf8") : ""
 }
+
+describe("a proxy in front of several nodes", () => {
+  it.effect.each([0, 1.5, 101])(
+    "%d nodes: it is not opened, and says why",
+    (nodes) =>
+      Effect.gen(function*() {
+        const { message } = yield* Effect.flip(Effect.scoped(FaultProxy.make({ nodes })))
+        assert.include(message, `in front of ${nodes} nodes`)
+      })
+  )
+})
 
 describe("a cluster whose start is interrupted", () => {
   it.live.each(
