@@ -36,8 +36,8 @@ const exitMillisMax = 10_000
  *
  * - *Shape*: `program` is a file that is one line around `AppProgram.run`. `extent` is how much of
  *   it. `takesBack` is true where a driver cannot ask before it takes a transactional id (KIP-360):
- *   then an instance that wakes after its timeout, and makes sure of its last transaction, takes the
- *   id back from the one that replaced it, which is told so.
+ *   then an instance that wakes after its timeout, and makes sure of its last transaction, takes
+ *   the id back from the one that replaced it, which is told so.
  *
  * @category models
  * @since 0.1.0
