@@ -59,9 +59,9 @@ edit.
 
 What can happen to each request of a transaction on the wire, and what it means for the program that
 runs the transaction under a schedule. Each of the ${count} cases is run on a real broker: a
-transaction before the fault, the one that meets it, and one after it, which must commit at once. The
-log is then read by a codec that no driver uses: what committed is there once and whole, nothing of
-anything else is visible, nothing is left open, and no request of a closed scope was on the wire.
+transaction before the fault, the one that meets it, and one after it, which must commit at once.
+The log is then read by a codec that no driver uses: what committed is there once and whole, nothing
+of anything else is visible, nothing is left open, and no request of a closed scope was on the wire.
 
 The fault happens to the *first* request of its kind in the faulted transaction, to the *second*, to
 the *first two*, or to *every* one until the transaction has failed.
@@ -70,11 +70,12 @@ the *first two*, or to *every* one until the transaction has failed.
 | --- | --- |
 | dropRequest | the broker never has the request |
 | dropResponse | the broker acts, and its answer is lost |
-| resetBefore, resetAfter | the connection is reset before the broker has the request; before the client has the answer |
+| resetBefore | the connection is reset before the broker has the request |
+| resetAfter | the connection is reset before the client has the answer |
 | delay | the request arrives when the client no longer waits |
 | hold | the request arrives when the next transaction is open |
 | mute | the answer is lost, and every later one of the connection |
-| a code | the answer is this code, and the broker has not seen the request; 9999 is one that no version has |
+| a code | the answer is this code, and the broker has not seen the request; nobody knows 9999 |
 
 | class | means |
 | --- | --- |
