@@ -117,8 +117,8 @@ export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd"
  *
  * *Units and bounds*: `connectionTimeout` (1 second) is for TCP and TLS of one connection,
  * `authenticationTimeout` (3 seconds) for its SASL exchange, and for an effect that gives a token.
- * `requestTimeout` (3 seconds) is for the requests that belong to no producer; a producer's own come
- * with the producer's options.
+ * `requestTimeout` (3 seconds) is for the requests that belong to no producer; a producer's own
+ * come with the producer's options.
  * `reauthenticationThreshold` (10 seconds) is how long before a SASL session ends it is renewed.
  * `metadataMaxAge` (5 minutes) is how long leaders, and the version of the transaction protocol,
  * are remembered while nothing fails. `connectionsPerBroker` is from 1 to 100.
@@ -216,8 +216,8 @@ export const layer = (options: Options): Layer.Layer<KafkaDriver, PlatformaticEr
  *
  * **Details**
  *
- * *Shape*: as {@link Options}, with a `Config` in place of each value. `tls`, which is not always an
- * object, is one `Config`: `Config.unwrap({ ca: Config.String("KAFKA_CA") })`.
+ * *Shape*: as {@link Options}, with a `Config` in place of each value. `tls`, which is not always
+ * an object, is one `Config`: `Config.unwrap({ ca: Config.String("KAFKA_CA") })`.
  *
  * *Errors*: as {@link layer}, and `Config.ConfigError` for what is missing or cannot be read, which
  * names the variable.

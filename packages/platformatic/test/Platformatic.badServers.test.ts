@@ -54,91 +54,95 @@ const coordinatorAt = (asked: BadServer.Asked, host: string, port: number): Buff
       .appendString(host).appendInt32(port).appendTaggedFields()
   )
 
-describe("a server that is no good broker", () => {
-  it.live.each(
+type Row = readonly [
+  does: string,
+  answer: (asked: BadServer.Asked) => Buffer | null,
+  told: string
+]
+
+const rows: ReadonlyArray<Row> = [
+  ["answers with a size of 2 GB", () => size(2 ** 31 - 1), "Connect: NotKafka"],
+  ["answers with a negative size", () => size(-5), "Connect: NotKafka"],
+  ["answers with an empty frame", () => size(0), "Connect: NotKafka"],
+  [
+    "answers what nobody asked",
+    (asked) => framed({ ...asked, correlationId: 77 }, Buffer.alloc(6)),
+    "Connect: NotKafka"
+  ],
+  ["answers too little", (asked) => framed(asked, Buffer.alloc(1)), "Connect: NotKafka"],
+  [
+    "answers with an array of 2^31 entries",
+    (asked) => framed(asked, Buffer.from([0, 0, 255, 255, 255, 255, 7])),
+    "Connect: NotKafka"
+  ],
+  [
+    "cuts its answer off and hangs up",
+    (asked) => {
+      asked.socket.end(apiVersions(asked).subarray(0, 20))
+      return null
+    },
+    "Connect: NoAnswer"
+  ],
+  ["cuts its answer off", (asked) => apiVersions(asked).subarray(0, 20), "Connect: NoAnswer"],
+  ["never answers", () => null, "Connect: NoAnswer"],
+  [
+    "speaks no version of ApiVersions that is known",
+    (asked) => framed(asked, Buffer.from([0, 35, 0, 0, 0, 0])),
+    "Connect: NotKafka"
+  ],
+  ["knows no transactions", (asked) => apiVersions(asked, [18, 3]), "FindCoordinator: 35"],
+  ["goes silent", after(() => null), "FindCoordinator: NoAnswer"],
+  [
+    "hangs up later",
+    after(({ socket }) => {
+      socket.destroy()
+      return null
+    }),
+    "FindCoordinator: NoAnswer"
+  ],
+  [
+    "answers a later request with garbage",
+    after((asked) => framed(asked, Buffer.alloc(3, 255))),
+    "FindCoordinator: NotKafka"
+  ],
+  [
+    "answers twice",
+    after((asked) => {
+      const answer = coordinatorAt(asked, "127.0.0.1", Number(asked.socket.localPort))
+      return asked.key === coordinatorKey ? Buffer.concat([answer, answer]) : null
+    }),
+    "InitProducerId: NotKafka"
+  ],
+  ...[0, -1, 70_000].map((port) =>
     [
-      ["answers with a size of 2 GB", () => size(2 ** 31 - 1), "Connect: NotKafka"],
-      ["answers with a negative size", () => size(-5), "Connect: NotKafka"],
-      ["answers with an empty frame", () => size(0), "Connect: NotKafka"],
-      [
-        "answers what nobody asked",
-        (asked) => framed({ ...asked, correlationId: 77 }, Buffer.alloc(6)),
-        "Connect: NotKafka"
-      ],
-      ["answers too little", (asked) => framed(asked, Buffer.alloc(1)), "Connect: NotKafka"],
-      [
-        "answers with an array of 2^31 entries",
-        (asked) => framed(asked, Buffer.from([0, 0, 255, 255, 255, 255, 7])),
-        "Connect: NotKafka"
-      ],
-      [
-        "cuts its answer off and hangs up",
-        (asked) => {
-          asked.socket.end(apiVersions(asked).subarray(0, 20))
-          return null
-        },
-        "Connect: NoAnswer"
-      ],
-      ["cuts its answer off", (asked) => apiVersions(asked).subarray(0, 20), "Connect: NoAnswer"],
-      ["never answers", () => null, "Connect: NoAnswer"],
-      [
-        "speaks no version of ApiVersions that is known",
-        (asked) => framed(asked, Buffer.from([0, 35, 0, 0, 0, 0])),
-        "Connect: NotKafka"
-      ],
-      ["knows no transactions", (asked) => apiVersions(asked, [18, 3]), "FindCoordinator: 35"],
-      ["goes silent", after(() => null), "FindCoordinator: NoAnswer"],
-      [
-        "hangs up later",
-        after(({ socket }) => {
-          socket.destroy()
-          return null
-        }),
-        "FindCoordinator: NoAnswer"
-      ],
-      [
-        "answers a later request with garbage",
-        after((asked) => framed(asked, Buffer.alloc(3, 255))),
-        "FindCoordinator: NotKafka"
-      ],
-      [
-        "answers twice",
-        after((asked) => {
-          const answer = coordinatorAt(asked, "127.0.0.1", Number(asked.socket.localPort))
-          return asked.key === coordinatorKey ? Buffer.concat([answer, answer]) : null
-        }),
-        "InitProducerId: NotKafka"
-      ],
-      ...[0, -1, 70_000].map((port) =>
-        [
-          `says that the coordinator is at port ${port}`,
-          after((asked: BadServer.Asked) => coordinatorAt(asked, "127.0.0.1", port)),
-          "Connect: NotSent"
-        ] as const
-      )
-    ] as ReadonlyArray<
-      readonly [string, (asked: BadServer.Asked) => Buffer | null, string]
-    >
-  )(
+      `says that the coordinator is at port ${port}`,
+      after((asked: BadServer.Asked) => coordinatorAt(asked, "127.0.0.1", port)),
+      "Connect: NotSent"
+    ] as const
+  )
+]
+
+const password = Redacted.make("secret")
+const handshake = (asked: BadServer.Asked) =>
+  framed(asked, Writer.create().appendInt16(0).appendArray([], () => {}, false, false))
+/** Answers the first message of SCRAM, with the client's own nonce for `NONCE`. */
+const authenticate = (text: string) => (asked: BadServer.Asked): Buffer | null => {
+  if (asked.key !== authenticateKey) return asked.key === handshakeKey ? handshake(asked) : null
+  const [, nonce = ""] = /,r=([\w-]+)/.exec(asked.bytes.toString("latin1")) ?? []
+  return framed(
+    asked,
+    Writer.create().appendInt8(0).appendInt16(0).appendString(null)
+      .appendBytes(Buffer.from(text.replace("NONCE", nonce))).appendInt64(0n)
+      .appendTaggedFields()
+  )
+}
+
+describe("a server that is no good broker", () => {
+  it.live.each(rows)(
     "$0: told as $2",
     ([, answer, expected]) =>
       Effect.map(failing(answer), ({ told }) => assert.strictEqual(told, expected))
   )
-
-  const password = Redacted.make("secret")
-  const handshake = (asked: BadServer.Asked) =>
-    framed(asked, Writer.create().appendInt16(0).appendArray([], () => {}, false, false))
-  /** Answers the first message of SCRAM, with the client's own nonce for `NONCE`. */
-  const authenticate = (text: string) => (asked: BadServer.Asked): Buffer | null => {
-    if (asked.key !== authenticateKey) return asked.key === handshakeKey ? handshake(asked) : null
-    const [, nonce = ""] = /,r=([\w-]+)/.exec(asked.bytes.toString("latin1")) ?? []
-    return framed(
-      asked,
-      Writer.create().appendInt8(0).appendInt16(0).appendString(null)
-        .appendBytes(Buffer.from(text.replace("NONCE", nonce))).appendInt64(0n)
-        .appendTaggedFields()
-    )
-  }
 
   it.live.each(
     [

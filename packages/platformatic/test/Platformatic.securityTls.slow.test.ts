@@ -1,4 +1,4 @@
-/** Users over TLS, and certificates of clients, through the whole library against real listeners. */
+/** Users over TLS, and certificates of clients, through the whole library on real listeners. */
 import { assert, layer, type Vitest } from "@effect/vitest"
 import * as KafkaError from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
@@ -103,7 +103,7 @@ const users = (it: It): void => {
       })
   )
 
-  it.effect("an authority that is not trusted, and a certificate of another host, are refused", () =>
+  it.effect("an unknown authority, and a certificate of another host, are refused", () =>
     Effect.gen(function*() {
       const { brokers, ca, sasl } = yield* known
       const options = { brokers, sasl: sasl("plain", canary) }

@@ -24,7 +24,8 @@ export const of = (
 /** The innermost message: the outer ones only say that something failed. */
 const innermost = (error: unknown): string => {
   const found = causesOf(error).findLast((one) => one instanceof Error)
-  return plainly(found instanceof Error ? found.message : String(error))
+  // It becomes a part of a sentence.
+  return plainly(found instanceof Error ? found.message : String(error)).replace(/\.$/, "")
 }
 
 /** The alerts with which a server refuses a client's certificate, or the lack of one. */
