@@ -169,8 +169,11 @@ const heal = (world: World) =>
       if (world.running.length === 0) yield* start(world)
       yield* ConsumerRig.pass(5_000, 1_000)
       world.broker.expire(yield* Clock.currentTimeMillis)
-      if (isDone(world)) return
+      if (isDone(world)) break
     }
+    // What was left open by a pipeline that could not reach the cluster at its end, the broker ends.
+    yield* ConsumerRig.pass(20_000, 5_000)
+    world.broker.expire(yield* Clock.currentTimeMillis)
   })
 
 const inputs = ({ broker }: World) => broker.visible().filter(({ topic }) => topic === "input")
@@ -250,11 +253,11 @@ const runSeed = (seed: number) =>
     return { exits: world.exits, records: inputs(world).length }
   }).pipe(Effect.scoped)
 
-const seeds = Dice.seeds(120)
+const seeds = Dice.seeds(200)
 
 describe("random failures, rebalances, zombies and faults of the network", () => {
-  for (let from = 0; from < seeds.length; from += 30) {
-    const some = seeds.slice(from, from + 30)
+  for (let from = 0; from < seeds.length; from += 50) {
+    const some = seeds.slice(from, from + 50)
     it.effect(
       `E1 to E4: seeds ${some[0]} to ${some.at(-1)} (replay: KAFKA_ONCE_SEED)`,
       () =>
