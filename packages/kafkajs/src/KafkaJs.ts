@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import * as GroupProtocol from "@kafka-once/core/GroupProtocol"
+import * as GroupSession from "@kafka-once/core/GroupSession"
 import { type Capabilities, KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import type { Recovery } from "@kafka-once/core/KafkaError"
 import * as Config from "effect/Config"
@@ -248,7 +248,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     openConsumer: (consumer) =>
       Effect.flatMap(
         RequestsOfConsumer.make(settings, logging, consumer.requestTimeoutMillis),
-        (requests) => GroupProtocol.openSession(requests, consumer)
+        (requests) => GroupSession.open(requests, consumer)
       )
   })
 })

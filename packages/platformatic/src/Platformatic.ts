@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import * as GroupProtocol from "@kafka-once/core/GroupProtocol"
+import * as GroupSession from "@kafka-once/core/GroupSession"
 import { type Capabilities, KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import type { Recovery } from "@kafka-once/core/KafkaError"
 import { compressionsAlgorithms } from "@platformatic/kafka"
@@ -254,7 +254,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
     openConsumer: (consumer) =>
       Effect.flatMap(
         RequestsOfConsumer.make(settings, cluster, consumer.requestTimeoutMillis),
-        (requests) => GroupProtocol.openSession(requests, consumer)
+        (requests) => GroupSession.open(requests, consumer)
       )
   })
 })

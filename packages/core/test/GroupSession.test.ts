@@ -5,7 +5,8 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import type { ConsumerSessionOptions } from "../src/ConsumerDriver.ts"
 import { DriverError, Failure } from "../src/DriverError.ts"
-import * as GroupProtocol from "../src/GroupProtocol.ts"
+import type * as GroupProtocol from "../src/GroupProtocol.ts"
+import * as GroupSession from "../src/GroupSession.ts"
 import * as Assignment from "../src/internal/group/assignment.ts"
 import * as OwnedPartitions from "../src/internal/group/ownedPartitions.ts"
 import * as Signal from "../src/internal/group/signal.ts"
@@ -278,7 +279,7 @@ describe("a session", () => {
 
   const tags = Effect.fnUntraced(function*(script: Script, count: number, millis: number) {
     const { calls, protocol } = makeGroup(script)
-    const session = yield* GroupProtocol.openSession(protocol, options)
+    const session = yield* GroupSession.open(protocol, options)
     const seen: Array<string> = []
     const watching = yield* Effect.forkScoped(
       Effect.forEach(
@@ -342,7 +343,7 @@ describe("a session", () => {
   it.effect("does not wait longer for a release than the group does", () =>
     Effect.gen(function*() {
       const { protocol } = makeGroup({ beats: [27, 27, 27, 27, 27, 27, 27, 0] })
-      const session = yield* GroupProtocol.openSession(protocol, options)
+      const session = yield* GroupSession.open(protocol, options)
       const events = yield* Deferred.make<ReadonlyArray<string>>()
       yield* Effect.forkScoped(
         Effect.forEach(Array(4).fill(0), () => session.nextEvent).pipe(
@@ -360,7 +361,7 @@ describe("a session", () => {
     Effect.gen(function*() {
       const { calls, protocol } = makeGroup({})
       yield* Effect.scoped(Effect.gen(function*() {
-        const session = yield* GroupProtocol.openSession(protocol, options)
+        const session = yield* GroupSession.open(protocol, options)
         yield* session.nextEvent
       }))
       assert.strictEqual(calls.at(-1), "LeaveGroup 0")
@@ -372,7 +373,7 @@ describe("a session", () => {
   it.effect("is no member before it has joined", () =>
     Effect.gen(function*() {
       const { protocol } = makeGroup({ joins: [14] })
-      const session = yield* GroupProtocol.openSession(protocol, options)
+      const session = yield* GroupSession.open(protocol, options)
       assert.strictEqual(
         (yield* Effect.flip(session.heartbeat)).message.slice(0, 18),
         "Heartbeat: code 25"

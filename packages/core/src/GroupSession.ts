@@ -1,0 +1,63 @@
+/**
+ * A consumer session over the requests of a client: joining, heartbeats, revocations that are held,
+ * fetching ahead within bounds, and the read_committed filter.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { ConsumerSession, ConsumerSessionOptions, SessionEvent } from "./ConsumerDriver.ts"
+import { DriverError, Failure } from "./DriverError.ts"
+import type { GroupProtocol } from "./GroupProtocol.ts"
+import * as Fetching from "./internal/group/fetching.ts"
+import * as Health from "./internal/group/health.ts"
+import * as Membership from "./internal/group/membership.ts"
+import * as OwnedPartitions from "./internal/group/ownedPartitions.ts"
+
+/**
+ * Opens a consumer session over the requests of a client.
+ *
+ * **Details**
+ *
+ * The session holds revocations, and tells last stable offsets. Rebalances are eager: all partitions
+ * are revoked, then assigned anew by range, as the Java client's `RangeAssignor` does. The leading
+ * member looks for new partitions every few seconds.
+ *
+ * *Errors*: `Metadata` with the code of a topic that cannot be used, or the failure of that first
+ * request. What goes wrong later is told by `nextEvent`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const open = Effect.fnUntraced(function*(
+  protocol: GroupProtocol,
+  options: ConsumerSessionOptions
+): Effect.fn.Return<ConsumerSession, DriverError, Scope.Scope> {
+  for (const { code, topic } of yield* protocol.leaders(options.topics)) {
+    if (code !== 0) {
+      return yield* new DriverError({
+        request: "Metadata",
+        failure: Failure.Answered({ code }),
+        detail: `The topic "${topic}" cannot be used`
+      })
+    }
+  }
+  const events = yield* Queue.unbounded<SessionEvent, DriverError>()
+  const owned = OwnedPartitions.make(options)
+  const health = Health.make((event) => Queue.offerUnsafe(events, event))
+  // Registered in this order so that fetching ends first, and the group is left last.
+  const membership = yield* Membership.run(protocol, options, owned, events, health)
+  const fetching = yield* Fetching.run(protocol, options, owned, events, health)
+  return {
+    nextEvent: Queue.take(events),
+    take: owned.take,
+    seek: fetching.seek,
+    pause: (partitions) => Effect.sync(() => owned.pause(partitions)),
+    resume: (partitions) => Effect.sync(() => owned.resume(partitions)),
+    settled: () => Effect.void,
+    heartbeat: membership.heartbeat,
+    commit: (under, positions) => protocol.commit(options.groupId, under, positions),
+    watermarks: owned.watermarks
+  }
+})
