@@ -150,12 +150,16 @@ const pause = <E>(effect: Effect.Effect<unknown, E>, steps = 1): Effect.Effect<v
 
 const cut = ({ proxy }: Service) => Effect.flatMap(Random.choice(directions), proxy.blackhole)
 
+/** Every other time the connections do not survive, and what was on its way is lost. */
 const heal = (service: Service): Effect.Effect<void> =>
   Effect.gen(function*() {
     const entries = yield* service.proxy.log.entries
     service.cutOff += entries.filter(({ answer, forwardedMillis }) =>
       forwardedMillis === null || answer?.delivered === false
     ).length
+    if (yield* Random.nextBoolean) {
+      yield* service.proxy.resetAll
+    }
     yield* service.proxy.heal
   })
 
