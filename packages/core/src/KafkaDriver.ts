@@ -181,6 +181,9 @@ export interface ProducerIdentity {
  *   keep its sequence: the library repeats exactly the same batches or gives up.
  * - `sendOffsets`: AddOffsetsToTxn and TxnOffsetCommit, one attempt each.
  * - `end`: one EndTxn. Where the failed request is not `EndTxn` itself, EndTxn was not sent.
+ * - `identity`: who acts in the next transaction, where that changes from one to the next: at
+ *   version 2 of the transaction protocol every EndTxn answers a new epoch, and a new producer id
+ *   when the epochs are used up. Left out, it stays what `initialize` answered.
  *
  * @category models
  * @since 0.1.0
@@ -193,6 +196,7 @@ export interface ProducerSession {
   ) => Effect.Effect<ReadonlyArray<Result.Result<Appended, DriverError>>>
   readonly sendOffsets: (offsets: OffsetCommit) => Effect.Effect<void, DriverError>
   readonly end: (end: End) => Effect.Effect<void, DriverError>
+  readonly identity?: () => ProducerIdentity
 }
 
 /**

@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import { TestClock } from "effect/testing"
-import { type DriverDouble, Fault } from "./support/DriverDouble.ts"
+import * as DriverDouble from "./support/DriverDouble.ts"
+import { Fault } from "./support/DriverDouble.ts"
 import * as Rig from "./support/Rig.ts"
 
 const schedule = Schedule.spaced("10 millis").pipe(Schedule.upTo({ times: 5 }))
@@ -20,7 +21,7 @@ const offsets = (lastProcessed: bigint) => ({
   offsets: [{ topic: "input", partition: 0, lastProcessed }]
 })
 
-const resolveLater = (double: DriverDouble, error: KafkaError) =>
+const resolveLater = (double: DriverDouble.DriverDouble, error: KafkaError) =>
   Effect.provideService(Transaction.resolve(error), KafkaDriver, double.driver)
 
 const withoutRepeat: Partial<Capabilities> = { commitRetry: false }
@@ -64,6 +65,29 @@ describe("an answer to a commit that is lost", () => {
       Rig.reason(exit, "CommitOutcomeUnknown")
       assert.deepStrictEqual(double.visible(), ["a"])
       assert.strictEqual(double.count("send"), 1)
+    }))
+
+  it.effect("is told with who acted in it, where that changes with every transaction", () =>
+    Effect.gen(function*() {
+      const double = yield* DriverDouble.make({ capabilities: withoutRepeat })
+      let ended = 0
+      const driver = KafkaDriver.of({
+        ...double.driver,
+        openSession: (options) =>
+          Effect.map(double.driver.openSession(options), (session) => ({
+            ...session,
+            identity: () => ({ producerId: 77n, epoch: 10 + ended }),
+            end: (end) => Effect.tap(session.end(end), () => Effect.sync(() => ended++))
+          }))
+      })
+      const producer = yield* Rig.makeProducer({ ...double, driver })
+      const pay = Transaction.send([Rig.record("a")]).pipe(producer.withTransaction())
+      yield* pay
+      double.script("commit", Fault.ActNoAnswer())
+      double.always("endMarker", Fault.NoAnswer())
+      const { exit } = yield* Rig.timed(pay)
+      const unknown = Rig.reason(exit, "CommitOutcomeUnknown")
+      assert.deepInclude(unknown, { producerId: 77n, epoch: 11 })
     }))
 
   it.effect("is never run again while the outcome is unknown, whatever retryWhile says", () =>

@@ -207,7 +207,7 @@ const resolveUnknown = (
 const fenceIn = (transaction: OpenTransaction, error: DriverError | Exhausted): Reason | null => {
   const isFence = error._tag === "DriverError" && verdictOf(error) === "restart"
   if (!isFence || hasTimedOutAtBroker(transaction) || takeOwnFence(transaction)) return null
-  const { producerId, epoch } = transaction.live.identity
+  const { producerId, epoch } = transaction.identity
   const { transactionalId } = transaction.core.settings
   return reasonOf(error, { transactionalId, producerId, epoch })
 }
@@ -222,12 +222,12 @@ const reopenToResolve = (
   })
 
 const unknownReason = (transaction: OpenTransaction): CommitOutcomeUnknown => {
-  const { core, live, acknowledged, offsets } = transaction
+  const { core, identity, acknowledged, offsets } = transaction
   const token = tokenOf(transaction)
   return new CommitOutcomeUnknown({
     transactionalId: core.settings.transactionalId,
-    producerId: live.identity.producerId,
-    epoch: live.identity.epoch,
+    producerId: identity.producerId,
+    epoch: identity.epoch,
     acknowledged: [...acknowledged.values()],
     offsets: MergedOffsets.toCommits(offsets, token).flatMap(({ groupId, positions }) =>
       positions.map((position) => ({ groupId, token, ...position }))
@@ -287,8 +287,8 @@ const endWithAbort = (transaction: OpenTransaction) => {
 
 const noteFenceOfAbort = (transaction: OpenTransaction, error: DriverError): void => {
   if (hasTimedOutAtBroker(transaction) || takeOwnFence(transaction)) return
-  const { core, live } = transaction
-  const { producerId, epoch } = live.identity
+  const { core, identity } = transaction
+  const { producerId, epoch } = identity
   const { transactionalId } = core.settings
   const reason = reasonOf(error, { transactionalId, producerId, epoch })
   fence(core, new KafkaError({ operation: "begin", reason }))

@@ -52,7 +52,8 @@ const guardedSession = (session: ProducerSession): ProducerSession => ({
     ),
   sendOffsets: (offsets) =>
     guard("TxnOffsetCommit", Failure.Refused(), () => session.sendOffsets(offsets)),
-  end: (end) => guard("EndTxn", Failure.NoAnswer(), () => session.end(end))
+  end: (end) => guard("EndTxn", Failure.NoAnswer(), () => session.end(end)),
+  ...(session.identity === undefined ? {} : { identity: session.identity })
 })
 
 /**

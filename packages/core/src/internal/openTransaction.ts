@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { nameOf } from "../ErrorCode.ts"
 import type { GroupOffsets } from "../GroupOffsets.ts"
-import type { DriverError } from "../KafkaDriver.ts"
+import type { DriverError, ProducerIdentity } from "../KafkaDriver.ts"
 import {
   KafkaError,
   NestedTransaction,
@@ -45,6 +45,8 @@ import * as SendQueue from "./sendQueue.ts"
 export interface OpenTransaction {
   readonly core: ProducerCore
   readonly live: LiveSession
+  /** Who acts in it; the session may have had another identity when it was opened. */
+  readonly identity: ProducerIdentity
   readonly clock: Clock.Clock
   readonly scope: Scope.Scope | null
   readonly span: Tracer.Span
@@ -106,6 +108,7 @@ export const make = (options: {
   const { core, live, clock } = options
   const transaction: OpenTransaction = {
     ...options,
+    identity: live.session.identity?.() ?? live.identity,
     queue: SendQueue.make(live.session, core.settings, {
       prepare: Effect.suspend(() => tellSession(transaction)),
       appended: (batch, appended) => {
@@ -297,9 +300,9 @@ export const recordFailure = (
     readonly groupId?: string
   }
 ): Reason => {
-  const { core, live } = transaction
+  const { core, identity } = transaction
   const { transactionalId } = core.settings
-  const { producerId, epoch } = live.identity
+  const { producerId, epoch } = identity
   const full = { ...about, transactionalId, producerId, epoch }
   if (error._tag === "Exhausted") {
     const { request, afterMillis, last, lastText } = error
@@ -425,5 +428,5 @@ export const nested = (core: ProducerCore): KafkaError => {
  * because on the old protocol several transactions share them; a count and not the time, because
  * two may begin at the same.
  */
-export const tokenOf = ({ live, ordinal }: OpenTransaction): string =>
-  `kafka-once/${live.identity.producerId}/${live.identity.epoch}/${ordinal}`
+export const tokenOf = ({ identity, ordinal }: OpenTransaction): string =>
+  `kafka-once/${identity.producerId}/${identity.epoch}/${ordinal}`

@@ -60,7 +60,8 @@ export const open = (
       begin: begin(state),
       send: (batches) => Send.send(state, batches),
       sendOffsets: (offsets) => sendOffsets(state, offsets),
-      end: (how) => end(state, how)
+      end: (how) => end(state, how),
+      identity: () => state.actor
     }))
   )
 
