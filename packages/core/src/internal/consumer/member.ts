@@ -3,6 +3,7 @@ import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import { ConsumerEvent } from "../../ConsumerEvent.ts"
@@ -72,9 +73,12 @@ export const noteUnreachable = (member: Member, last: string): Effect.Effect<voi
     if (member.unreachable !== null) return Effect.void
     member.unreachable = { sinceMillis, last }
     const { groupId } = member.settings
-    return Effect.andThen(
-      Effect.logWarning("kafka-once: brokers do not answer; the consumer waits", { groupId, last }),
-      publish(member, ConsumerEvent.Unreachable({ groupId, last }))
+    return Effect.logWarning("kafka-once: brokers do not answer; the consumer waits", {
+      groupId,
+      last
+    }).pipe(
+      Effect.andThen(Metric.update(member.metrics.unreachable, 1)),
+      Effect.andThen(publish(member, ConsumerEvent.Unreachable({ groupId, last })))
     )
   })
 
@@ -86,9 +90,9 @@ export const noteReachable = (member: Member): Effect.Effect<void> =>
     if (member.unreachable === null) return Effect.void
     member.unreachable = null
     const { groupId } = member.settings
-    return Effect.andThen(
-      Effect.logInfo("kafka-once: brokers answer again", { groupId }),
-      publish(member, ConsumerEvent.Reachable({ groupId }))
+    return Effect.logInfo("kafka-once: brokers answer again", { groupId }).pipe(
+      Effect.andThen(Metric.update(member.metrics.unreachable, 0)),
+      Effect.andThen(publish(member, ConsumerEvent.Reachable({ groupId })))
     )
   })
 
