@@ -97,6 +97,11 @@ const parts: ReadonlyArray<Part> = [
     ]
   },
   {
+    name: "second driver",
+    budgetSeconds: 160,
+    steps: [vitest("contract, faults and bad input", "--project", "platformatic")]
+  },
+  {
     name: "soak, short",
     budgetSeconds: 75,
     steps: [{
