@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import type { FetchedRecord } from "./ConsumerDriver.ts"
@@ -98,16 +99,14 @@ export const bytes: Codec<Uint8Array | null> = {
  * @since 0.1.0
  */
 export const text: Codec<string | null> = {
-  decode: (from) =>
-    Effect.suspend(() => {
-      if (from === null) return Effect.succeed(null)
-      const decoded = decodeUtf8Strictly(from)
-      return decoded === null
-        ? Effect.fail(new CodecError({ problem: "is not UTF-8" }))
-        : Effect.succeed(decoded)
-    }),
-  encode: (value) => Effect.sync(() => value === null ? null : encodeUtf8(value))
+  decode: (from) => {
+    const decoded = from === null ? null : decodeUtf8Strictly(from)
+    return from !== null && decoded === null ? notUtf8 : Effect.succeed(decoded)
+  },
+  encode: (value) => Effect.succeed(value === null ? null : encodeUtf8(value))
 }
+
+const notUtf8 = Effect.fail(new CodecError({ problem: "is not UTF-8" }))
 
 /**
  * JSON in UTF-8, as a schema has it. A tombstone does not decode; see {@link nullable}.
@@ -121,18 +120,21 @@ export const text: Codec<string | null> = {
  */
 export const json = <A, I>(schema: Schema.Codec<A, I>): Codec<A> => {
   const codec = Schema.fromJsonString(schema)
-  const decode = Schema.decodeEffect(codec)
-  const encode = Schema.encodeEffect(codec)
+  // What needs no service is decoded at once, without a step of an effect for each record.
+  const decode = Schema.decodeExit(codec)
+  const encode = Schema.encodeExit(codec)
   return {
-    decode: (from, topic) =>
-      Effect.flatMap(text.decode(from, topic), (decoded) =>
-        decoded === null
-          ? Effect.fail(new CodecError({ problem: "is missing" }))
-          : Effect.mapError(decode(decoded), toCodecError)),
+    decode: (from) => {
+      if (from === null) return missing
+      const decoded = decodeUtf8Strictly(from)
+      return decoded === null ? notUtf8 : Exit.mapError(decode(decoded), toCodecError)
+    },
     encode: (value) =>
-      Effect.mapBoth(encode(value), { onSuccess: encodeUtf8, onFailure: toCodecError })
+      Exit.mapBoth(encode(value), { onSuccess: encodeUtf8, onFailure: toCodecError })
   }
 }
+
+const missing = Effect.fail(new CodecError({ problem: "is missing" }))
 
 // A schema's message quotes what it found, which may be anybody's data; the path alone does not.
 const toCodecError = (error: Schema.SchemaError): CodecError =>

@@ -92,10 +92,12 @@ describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (mode, capabil
       yield* pass(500)
       yield* Deferred.await(work.entered)
       group(double).rebalance()
+      yield* pass(1_000)
+      // At once, and not when `process` ends.
+      assert.strictEqual(double.count("abort"), 1)
       yield* work.open
       yield* pass(2_000)
       assert.deepStrictEqual(visible(double), ["0:0:a"])
-      assert.strictEqual(double.count("abort"), 1)
       assert.include(tags(events), "Lost")
     }))
 
@@ -166,6 +168,42 @@ describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (mode, capabil
       for (let partition = 0; partition < 4; partition++) produce(double, partition, "b")
       yield* pass(2_000)
       assert.strictEqual(visible(double).length, 8)
+    }))
+})
+
+describe("the heartbeat before EndTxn, without group fencing", () => {
+  for (
+    const [code, revocationHold, commits] of [
+      // The group waits for this member: nobody else has its partitions until it lets go.
+      [27, true, true],
+      [27, false, false],
+      [25, true, false],
+      [22, false, false]
+    ] as const
+  ) {
+    const how = commits ? "may commit" : "does not commit"
+    it.effect(`a member that hears ${code} ${how} (holding: ${revocationHold})`, () =>
+      Effect.gen(function*() {
+        const { double } = yield* PipelineRig.make({
+          capabilities: { ...PipelineRig.modes[0][1], revocationHold }
+        })
+        double.script("heartbeat", Fault.Answer({ code }))
+        produce(double, 0, "a")
+        yield* pass(50, 10)
+        assert.deepStrictEqual(visible(double), commits ? ["0:0:a"] : [])
+        yield* pass(2_000)
+        assert.deepStrictEqual(visible(double), ["0:0:a"])
+        assert.strictEqual(double.count("abort"), commits ? 0 : 1)
+      }))
+  }
+
+  it.effect("a heartbeat without an answer does not commit", () =>
+    Effect.gen(function*() {
+      const { double } = yield* PipelineRig.make({ capabilities: PipelineRig.modes[0][1] })
+      double.script("heartbeat", Fault.Hang())
+      produce(double, 0, "a")
+      yield* pass(20_000)
+      assert.deepStrictEqual([visible(double), double.count("abort")], [["0:0:a"], 1])
     }))
 })
 

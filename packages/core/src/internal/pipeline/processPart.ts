@@ -1,6 +1,9 @@
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import type { FetchedRecord } from "../../ConsumerDriver.ts"
 import type { Settings } from "../../ExactlyOnceOptions.ts"
 import { KafkaError, Misconfigured, UndecodableRecord } from "../../KafkaError.ts"
@@ -134,13 +137,28 @@ const decodeAll = <K, V, E, R>(
     const records: Array<Topic.Decoded<K, V>> = []
     const letters: Array<Letter> = []
     for (const record of part.records) {
-      const decoded = yield* Effect.result(decode(codecs, record))
-      if (decoded._tag === "Success") {
+      const key = yield* exitOf(codecs.key.decode(record.key, topic))
+      const value = yield* exitOf(codecs.value.decode(record.value, topic))
+      if (Exit.isSuccess(key) && Exit.isSuccess(value)) {
         const { headers, offset, timestamp } = record
-        records.push({ topic, partition, offset, timestamp, headers, ...decoded.success })
+        records.push({
+          topic,
+          partition,
+          offset,
+          timestamp,
+          headers,
+          key: key.value,
+          value: value.value
+        })
         continue
       }
-      const { part: where, problem } = decoded.failure
+      const { cause, where } = Exit.isFailure(key)
+        ? { cause: key.cause, where: "key" as const }
+        : { cause: (value as Exit.Failure<V, Topic.CodecError>).cause, where: "value" as const }
+      const error = Option.getOrNull(Cause.findErrorOption(cause))
+      // A codec that dies, or is interrupted, says nothing about the record.
+      if (error === null) return yield* Effect.failCause(cause as Cause.Cause<never>)
+      const { problem } = error
       if (settings.deadLetterTopic === null) {
         const { offset } = record
         const reason = new UndecodableRecord({ topic, partition, offset, part: where, problem })
@@ -152,21 +170,8 @@ const decodeAll = <K, V, E, R>(
     return { records, letters }
   })
 
-const decode = <K, V>(
-  topic: Topic.Topic<K, V>,
-  record: FetchedRecord
-): Effect.Effect<
-  { readonly key: K; readonly value: V },
-  { readonly part: "key" | "value"; readonly problem: string }
-> =>
-  Effect.zipWith(
-    Effect.mapError(topic.key.decode(record.key, topic.name), ({ problem }) => ({
-      part: "key" as const,
-      problem
-    })),
-    Effect.mapError(topic.value.decode(record.value, topic.name), ({ problem }) => ({
-      part: "value" as const,
-      problem
-    })),
-    (key, value) => ({ key, value })
-  )
+/**
+ * How an effect ends. One that has ended already, as most codecs answer, takes no step of its own.
+ */
+const exitOf = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
+  Exit.isExit(effect) ? Effect.succeed(effect as Exit.Exit<A, E>) : Effect.exit(effect)
