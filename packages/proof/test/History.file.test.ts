@@ -6,8 +6,8 @@ import { join } from "node:path"
 import type { Event } from "../src/History.ts"
 import * as HistoryFile from "../src/HistoryFile.ts"
 import * as HistoryIndex from "../src/HistoryIndex.ts"
+import * as Random from "../src/internal/random.ts"
 import * as RecordStamp from "../src/RecordStamp.ts"
-import * as Random from "./history/random.ts"
 import { validWorld } from "./history/validWorld.ts"
 
 const stampOf = (random: Random.Random): RecordStamp.RecordStamp => {

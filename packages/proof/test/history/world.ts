@@ -5,8 +5,8 @@
 import type { Entry } from "@kafka-once/testing/FaultProxyWireLog"
 import * as FinalState from "../../src/FinalState.ts"
 import type { Event } from "../../src/History.ts"
+import * as Random from "../../src/internal/random.ts"
 import * as RecordStamp from "../../src/RecordStamp.ts"
-import * as Random from "./random.ts"
 
 export type Mutable<A> = A extends object ? { -readonly [Key in keyof A]: Mutable<A[Key]> } : A
 

@@ -1,0 +1,81 @@
+import { assert, describe, it } from "@effect/vitest"
+import { parse } from "../scripts/SoakArguments.ts"
+import * as FaultPlan from "../src/soak/faultPlan.ts"
+
+const take = <A>(plan: Iterator<A>, count: number): ReadonlyArray<A> =>
+  Array.from({ length: count }, () => plan.next().value)
+
+const targets = { nodes: 3, programs: 2 }
+
+describe("a soak's plan", () => {
+  it("is the same for the same seed, and another for another", () => {
+    for (const seed of [0, 1, 77, 2 ** 31 - 1]) {
+      assert.deepStrictEqual(
+        take(FaultPlan.outages(seed, targets), 50),
+        take(FaultPlan.outages(seed, targets), 50)
+      )
+      assert.deepStrictEqual(
+        take(FaultPlan.wireFaults(seed), 50),
+        take(FaultPlan.wireFaults(seed), 50)
+      )
+      assert.notDeepEqual(
+        take(FaultPlan.outages(seed, targets), 50),
+        take(FaultPlan.outages(seed + 1, targets), 50)
+      )
+    }
+  })
+
+  it("has every kind of outage, on every node and program", () => {
+    const outages = take(FaultPlan.outages(5, targets), 400).map(({ fault }) => fault)
+    assert.strictEqual(new Set(outages.map(({ _tag }) => _tag)).size, 9)
+    const nodes = outages.flatMap((one) => "node" in one ? [one.node] : [])
+    const programs = outages.flatMap((one) => "program" in one ? [one.program] : [])
+    assert.deepStrictEqual([...new Set(nodes)].toSorted(), [0, 1, 2])
+    assert.deepStrictEqual([...new Set(programs)].toSorted(), [0, 1])
+  })
+
+  it("has every action on the wire, each on a request that it can meet", () => {
+    const faults = take(FaultPlan.wireFaults(5), 400).map(({ fault }) => fault)
+    assert.deepStrictEqual(
+      [...new Set(faults.map(({ action }) => action.type))].toSorted(),
+      ["delay", "dropRequest", "dropResponse", "error", "resetAfter", "resetBefore"]
+    )
+    assert.isTrue(faults.every(({ optional }) => optional === true))
+    const met = faults.filter(({ match: { api } }) => api === "EndTxn" || api === "Produce")
+    assert.isAbove(met.length, faults.length / 2)
+  })
+})
+
+describe("npm run soak", () => {
+  it.each([
+    [["--minutes", "0"], `"0" is none`],
+    [["--minutes", "long"], `"long" is none`],
+    [["--seed=-1"], `"-1" is none`],
+    [["--seed", "1.5"], `"1.5" is none`],
+    [["--driver", "librdkafka"], `"librdkafka" is none`],
+    [["--rate", "fast"], `"fast" is none`],
+    [["--json", "/no/such/folder/a.json"], "a file that can be written"],
+    [["--fast"], "--fast"],
+    [["5"], "5"]
+  ])("refuses %j before anything starts", (args, named) => {
+    const parsed = parse(args, 1)
+    assert(parsed._tag === "Exit")
+    assert.strictEqual(parsed.code, 2)
+    assert.include(parsed.text, named)
+    assert.include(parsed.text, "--help")
+  })
+
+  it("draws a seed where none is given, and takes fractions of a minute", () => {
+    assert.deepStrictEqual(parse(["--minutes", "0.5", "--driver", "kafkajs"], 99), {
+      _tag: "Run",
+      arguments: {
+        seconds: 30,
+        seed: 99,
+        drivers: ["kafkajs"],
+        rate: 0,
+        json: null,
+        keep: null
+      }
+    })
+  })
+})
