@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as ExactlyOnce from "@kafka-once/core/ExactlyOnce"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import * as Topic from "@kafka-once/core/Topic"
+import type * as Topic from "@kafka-once/core/Topic"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
