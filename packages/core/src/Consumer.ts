@@ -43,8 +43,8 @@ export interface ConsumedBatch extends TopicPartition {
  * *Shape*: `position` is the next offset to be handed out, `null` before the first batch where the
  * group had none. `lagRecords` is how many offsets there are from it to the last stable offset, or
  * to the high watermark where the driver does not tell the former or the consumer reads
- * uncommitted; `null` before the first answer. Offsets of control records count, so that a lag under
- * transactions may be above the number of records.
+ * uncommitted; `null` before the first answer. Offsets of control records count, so that a lag
+ * under transactions may be above the number of records.
  *
  * @category models
  * @since 0.1.0
@@ -82,9 +82,9 @@ export interface ConsumerPosition extends TopicPartition {
  * for `rebalanceTimeout`. Offsets of a partition that is not owned any more are refused with
  * `ConsumerFenced`: its new owner reads the records again.
  *
- * *Errors*: `batches` fails when the member cannot go on: rights, an unknown topic, another instance
- * with the same static name, a position that is not in the log any more. While brokers do not answer
- * it waits, says so with the event `Unreachable`, and goes on by itself.
+ * *Errors*: `batches` fails when the member cannot go on: rights, an unknown topic, another
+ * instance with the same static name, a position that is not in the log any more. While brokers do
+ * not answer it waits, says so with the event `Unreachable`, and goes on by itself.
  *
  * **Gotchas**
  *

@@ -1,8 +1,8 @@
 /**
  * The consuming half of the port between the library and a Kafka client.
  *
- * As in the producing half a driver is thin: it fetches, heartbeats and takes part in the group, and
- * tells what happens. Which position a partition starts from, what is committed and when, what
+ * As in the producing half a driver is thin: it fetches, heartbeats and takes part in the group,
+ * and tells what happens. Which position a partition starts from, what is committed and when, what
  * becomes of a batch when its partition is revoked, and whether to join again, is the library's.
  *
  * @since 0.1.0
@@ -129,9 +129,9 @@ export interface Watermarks {
  * - `Assigned`: the session owns these partitions besides those that it already had, under this
  *   membership. Nothing of them is fetched until their first `seek`. A generation that changes
  *   nothing else is told with no partitions: what it had is now owned under the new membership.
- * - `Revoking`: the group takes these partitions away, and waits. The driver fetches nothing more of
- *   them, and goes on with the rebalance when `release` is run, or after `budgetMillis`, after which
- *   it tells `Lost`. Only drivers with `revocationHold` tell it.
+ * - `Revoking`: the group takes these partitions away, and waits. The driver fetches nothing more
+ *   of them, and goes on with the rebalance when `release` is run, or after `budgetMillis`, after
+ *   which it tells `Lost`. Only drivers with `revocationHold` tell it.
  * - `Lost`: these partitions are no longer owned, and another member may have them. Nothing fetched
  *   under the old membership can be committed. The session goes on, and joins again by itself.
  * - `OutOfRange`: the position is not in the log, because it was deleted or never written. The
@@ -172,8 +172,8 @@ export const SessionEvent = Data.taggedEnum<SessionEvent>()
  * **Details**
  *
  * *Back-pressure* is the driver's: the library takes, and a driver fetches ahead only as far as the
- * bounds of {@link ConsumerSessionOptions} allow. A partition that nobody takes from must not keep the
- * others from being fetched.
+ * bounds of {@link ConsumerSessionOptions} allow. A partition that nobody takes from must not keep
+ * the others from being fetched.
  *
  * *Shape*
  * - `nextEvent`: waits for the next event; one fiber calls it, and an interrupted call loses none.
@@ -187,15 +187,15 @@ export const SessionEvent = Data.taggedEnum<SessionEvent>()
  *   nothing.
  * - `seek`: reads a partition from there on; what was fetched of it before is dropped, a fetch that
  *   is on its way included. Nobody takes from the partition meanwhile. `"earliest"` and `"latest"`
- *   are looked up under the session's isolation. A call that fails or is interrupted changes nothing
- *   later.
+ *   are looked up under the session's isolation. A call that fails or is interrupted changes
+ *   nothing later.
  * - `pause`, `resume`: stop and go on fetching; what is fetched of a paused partition is dropped
  *   where it would use up the bounds, and fetched again later.
  * - `settled`: everything of the partition below the offset is done. A client that can hold a
  *   revocation only by not returning from its handler uses it to return.
- * - `heartbeat`: one heartbeat, written after the call and answered before the return; heartbeats in
- *   between are the driver's own. Fails with the code 27 while a rebalance waits for this member,
- *   and with 22, 25 or 82 where it is no longer one.
+ * - `heartbeat`: one heartbeat, written after the call and answered before the return; heartbeats
+ *   in between are the driver's own. Fails with the code 27 while a rebalance waits for this
+ *   member, and with 22, 25 or 82 where it is no longer one.
  * - `commit`: OffsetCommit with the membership given, one attempt.
  * - `watermarks`: `null` before the first answer.
  *

@@ -16,8 +16,8 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
  * *Shape and units*
  * - `groupId`: 1 to 249 characters; the members of one group share the partitions of its topics.
  * - `topics`: at least one; each must exist.
- * - `groupInstanceId`: makes the member static (KIP-345): a restart within `sessionTimeout` moves no
- *   partition. Needs a driver that can.
+ * - `groupInstanceId`: makes the member static (KIP-345): a restart within `sessionTimeout` moves
+ *   no partition. Needs a driver that can.
  * - `isolation` (`"read_committed"`): whether records of aborted and open transactions are seen.
  * - `startFrom` (`"earliest"`): where a partition is read from in which the group has no position.
  * - `whenOutOfRange` (`"fail"`): what to do where the group's position is no longer in the log.
@@ -27,7 +27,8 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
  * - `rebalanceTimeout` (60 s): how long a rebalance waits for this member to let partitions go.
  * - `requestTimeout` (3 s): how long one request may go without an answer; `connectTimeout` (10 s):
  *   opening a session.
- * - `fetchWait` (500 ms): how long a broker waits for records before it answers that there are none.
+ * - `fetchWait` (500 ms): how long a broker waits for records before it answers that there are
+ *   none.
  * - `maxFetchBytes` (8 MiB) and `maxPartitionFetchBytes` (1 MiB): one fetch, of all partitions of a
  *   broker and of one partition.
  * - `maxPrefetchRecords` (20,000) and `maxPrefetchBytes` (32 MiB): what waits to be processed, of

@@ -62,9 +62,10 @@ export interface Running<E> {
  * group's patience; when it is lost, its transaction aborts. Nothing is committed for a partition
  * that is another member's.
  *
- * *Poison*: records that `process` fails on are tried again by the schedule `retry`, then in halves,
- * until the one is found that fails by itself. It goes to `deadLetterTopic` in the same transaction
- * as its offset, with headers that tell the error, where it comes from and how often it was tried.
+ * *Poison*: records that `process` fails on are tried again by the schedule `retry`, then in
+ * halves, until the one is found that fails by itself. It goes to `deadLetterTopic` in the same
+ * transaction as its offset, with headers that tell the error, where it comes from and how often it
+ * was tried.
  *
  * *Interruption* drains: nothing more is read, what is open finishes or is aborted after
  * `drainTimeout`, and the member leaves its group.
@@ -73,9 +74,9 @@ export interface Running<E> {
  * itself. Nothing is read meanwhile beyond the bounds of the prefetch.
  *
  * *Errors*: what `process` fails with, where there is no dead-letter topic; and `KafkaError`:
- * `Misconfigured`, `UnsupportedByDriver` and `UnknownTopic` before anything is read; `NotAuthorized`;
- * `TransactionTimedOut` where `process` takes too long three times from one position;
- * `ProducerFenced` where another pipeline uses its transactional ids; `OffsetOutOfRange`;
+ * `Misconfigured`, `UnsupportedByDriver` and `UnknownTopic` before anything is read;
+ * `NotAuthorized`; `TransactionTimedOut` where `process` takes too long three times from one
+ * position; `ProducerFenced` where another pipeline uses its transactional ids; `OffsetOutOfRange`;
  * `UndecodableRecord` without a dead-letter topic. A defect of `process` stays the same defect.
  *
  * **Gotchas**
@@ -174,7 +175,8 @@ export const eachRecord = <K, V, E, R>(
   })
 
 /**
- * A `process` that is a stage of a stream: the records of a batch go in, and what comes out is sent.
+ * A `process` that is a stage of a stream: the records of a batch go in, and what comes out is
+ * sent.
  *
  * @category processing
  * @since 0.1.0

@@ -36,19 +36,19 @@ export interface Batch<K, V> extends TopicPartition {
  *   runs for several partitions at a time.
  * - `outputs`: topics that `process` sends to; named here, they are known to exist before anything
  *   is read.
- * - `transactionalIdPrefix` (`"kafka-once"`): a namespace of transactional ids of its own; an ACL can
- *   be given on it. Without group fencing the ids are `{prefix}.{group}.{topic}.{partition}`, with it
- *   `{prefix}.{group}.{instanceId}.{n}`.
- * - `instanceId`: names this process among those of the group, the same after a restart; random when
- *   left out, and then what a killed process has left open ends by `transactionTimeout`.
+ * - `transactionalIdPrefix` (`"kafka-once"`): a namespace of transactional ids of its own; an ACL
+ *   can be given on it. Without group fencing the ids are `{prefix}.{group}.{topic}.{partition}`,
+ *   with it `{prefix}.{group}.{instanceId}.{n}`.
+ * - `instanceId`: names this process among those of the group, the same after a restart; random
+ *   when left out, and then what a killed process has left open ends by `transactionTimeout`.
  * - `batch`: at most so many `records` (1,000) and about so many `bytes` (4 MiB) in a transaction,
  *   and how long after the first (`within`, 10 ms) it goes without being full.
  * - `retry` (3 times from 100 ms on): when to give the same records to `process` again after it has
  *   failed.
  * - `deadLetterTopic`: where a record goes that keeps failing or does not decode, in the same
  *   transaction as its offset. Without it the pipeline fails with what `process` failed with.
- * - `parallelTransactions` (1): with group fencing, how many transactions of the process are open at
- *   a time; without it each partition has its own.
+ * - `parallelTransactions` (1): with group fencing, how many transactions of the process are open
+ *   at a time; without it each partition has its own.
  * - `drainTimeout` (10 s): how long what is open may go on when the pipeline is interrupted, before
  *   it is aborted. `abortNow` cuts it short when it completes, as for a second signal.
  * - `consumer`, `producer`: settings of these; their defaults fit together.

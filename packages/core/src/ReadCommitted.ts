@@ -13,8 +13,8 @@
  *
  * **Details**
  *
- * *Shape*: `control` is `null` for records, and for a control batch the type of its marker; `"other"`
- * is a control record that does not end a transaction.
+ * *Shape*: `control` is `null` for records, and for a control batch the type of its marker;
+ * `"other"` is a control record that does not end a transaction.
  *
  * @category models
  * @since 0.1.0

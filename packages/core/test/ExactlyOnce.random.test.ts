@@ -171,7 +171,8 @@ const heal = (world: World) =>
       world.broker.expire(yield* Clock.currentTimeMillis)
       if (isDone(world)) break
     }
-    // What was left open by a pipeline that could not reach the cluster at its end, the broker ends.
+    // What was left open by a pipeline that could not reach the cluster at its end, the broker
+    // ends.
     yield* ConsumerRig.pass(20_000, 5_000)
     world.broker.expire(yield* Clock.currentTimeMillis)
   })

@@ -31,7 +31,7 @@ const gated = () => {
   }
 }
 
-describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (mode, capabilities) => {
+describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (_mode, capabilities) => {
   it.effect("rule 12: a revocation waits for the open transaction, and nothing more is read", () =>
     Effect.gen(function*() {
       const work = gated()
@@ -101,6 +101,30 @@ describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (mode, capabil
       assert.include(tags(events), "Lost")
     }))
 
+  it.effect("rule 12: a partition that comes back waits until its last transaction has ended", () =>
+    Effect.gen(function*() {
+      const work = gated()
+      const { double } = yield* PipelineRig.make({
+        capabilities: { ...capabilities, revocationHold: false },
+        pipeline: { process: work.process }
+      })
+      const latch = Deferred.makeUnsafe<void>()
+      double.script("abort", Fault.Gate({ latch }))
+      produce(double, 0, "a")
+      yield* pass(500)
+      yield* Deferred.await(work.entered)
+      const sought = () =>
+        double.consumers[0]!.sought.filter(({ partition }) => partition === 0).length
+      group(double).rebalance()
+      yield* pass(1_000)
+      assert.strictEqual(sought(), 1)
+      yield* Deferred.succeed(latch, undefined)
+      yield* work.open
+      yield* pass(1_000)
+      assert.strictEqual(sought(), 2)
+      assert.deepStrictEqual(visible(double), ["0:0:a"])
+    }))
+
   it.effect("rule 12: what is lost between process and EndTxn does not commit", () =>
     Effect.gen(function*() {
       const { double } = yield* PipelineRig.make({
@@ -147,7 +171,6 @@ describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (mode, capabil
       yield* pass(20_000)
       assert.deepStrictEqual(visible(double), ["0:0:a", "0:1:b"])
       assert.deepStrictEqual(double.broker.regressions(), [])
-      void mode
     }))
 
   it.effect("processes share the partitions, and take over those of one that leaves", () =>

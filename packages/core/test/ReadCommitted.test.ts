@@ -128,7 +128,7 @@ describe("read_committed (rule 18)", () => {
     )
   })
 
-  it("agrees with the log's writer, for every part of random logs (KAFKA_ONCE_SEED replays)", () => {
+  it("agrees with the writer, for every part of random logs (KAFKA_ONCE_SEED replays)", () => {
     let dropped = 0
     let shown = 0
     for (const seed of Dice.seeds(2_000)) {

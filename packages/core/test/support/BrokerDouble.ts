@@ -167,63 +167,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       )
       return marker?._tag === "Marker" ? marker.end : "none yet"
     },
-    /** Whether an open transaction may still move a group's position. */
-    isUnstable: (groupId: string, at: TopicPartition): boolean =>
-      [...world.coordinated.values()].some(({ ongoing }) =>
-        ongoing?.offsets.some((offsets) =>
-          offsets.groupId === groupId && offsets.positions.some((own) => toKey(own) === toKey(at))
-        )
-      ),
-    commitOffsets: (
-      groupId: string,
-      positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
-    ): void => {
-      for (const { offset, partition, topic } of positions) {
-        const key = `${groupId}/${toKey({ topic, partition })}`
-        commitOffset(world, key, { topic, partition, offset, metadata: null })
-      }
-    },
-    /** A group, which the first member of it makes. */
-    group: (groupId: string, topics: ReadonlyArray<string> = []): GroupDouble.GroupDouble => {
-      const known = world.groups.get(groupId)
-      if (known !== undefined) return known
-      const group = GroupDouble.make(() =>
-        [...world.logs.values()].filter(({ topic }) => topics.includes(topic))
-          .map(({ partition, topic }) => ({ topic, partition }))
-      )
-      world.groups.set(groupId, group)
-      return group
-    },
-    /** Appends records outside of any transaction. */
-    produce: (at: TopicPartition, records: ReadonlyArray<EncodedRecord>): void => {
-      const log = world.logs.get(toKey(at))!
-      const { next: offset } = log
-      log.entries.push({
-        _tag: "Batch",
-        offset,
-        producerId: Log.noProducer,
-        epoch: -1,
-        sequence: -1,
-        records
-      })
-      log.next += BigInt(records.length)
-      changed()
-    },
-    locate: (at: TopicPartition, to: StartAt): bigint => {
-      const log = world.logs.get(toKey(at))!
-      return to === "earliest" ? log.start : to === "latest" ? Log.lastStableOffset(log) : to
-    },
-    read: (
-      at: TopicPartition,
-      position: bigint,
-      isolation: Isolation,
-      records: number
-    ): Log.Read | "out of range" =>
-      Log.read(world.logs.get(toKey(at))!, position, isolation, records),
-    watermarks: (at: TopicPartition) => {
-      const log = world.logs.get(toKey(at))!
-      return { highWatermark: log.next, lastStableOffset: Log.lastStableOffset(log) }
-    },
+    ...consuming(world, changed),
     regressions: () => world.regressions,
     /** Tells readers to look again. */
     changed,
@@ -255,6 +199,67 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       [...world.logs.values()].flatMap((log) => log.entries.filter(({ _tag }) => _tag === "Batch"))
   }
 }
+
+/** What consumers ask a broker for. */
+const consuming = (world: World, changed: () => void) => ({
+  /** Whether an open transaction may still move a group's position. */
+  isUnstable: (groupId: string, at: TopicPartition): boolean =>
+    [...world.coordinated.values()].some(({ ongoing }) =>
+      ongoing?.offsets.some((offsets) =>
+        offsets.groupId === groupId && offsets.positions.some((own) => toKey(own) === toKey(at))
+      )
+    ),
+  commitOffsets: (
+    groupId: string,
+    positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
+  ): void => {
+    for (const { offset, partition, topic } of positions) {
+      const key = `${groupId}/${toKey({ topic, partition })}`
+      commitOffset(world, key, { topic, partition, offset, metadata: null })
+    }
+  },
+  /** A group, which the first member of it makes. */
+  group: (groupId: string, topics: ReadonlyArray<string> = []): GroupDouble.GroupDouble => {
+    const known = world.groups.get(groupId)
+    if (known !== undefined) return known
+    const group = GroupDouble.make(() =>
+      [...world.logs.values()].filter(({ topic }) => topics.includes(topic))
+        .map(({ partition, topic }) => ({ topic, partition }))
+    )
+    world.groups.set(groupId, group)
+    return group
+  },
+  /** Appends records outside of any transaction. */
+  produce: (at: TopicPartition, records: ReadonlyArray<EncodedRecord>): void => {
+    const log = world.logs.get(toKey(at))!
+    const { next: offset } = log
+    log.entries.push({
+      _tag: "Batch",
+      offset,
+      producerId: Log.noProducer,
+      epoch: -1,
+      sequence: -1,
+      records
+    })
+    log.next += BigInt(records.length)
+    changed()
+  },
+  locate: (at: TopicPartition, to: StartAt): bigint => {
+    const log = world.logs.get(toKey(at))!
+    return to === "earliest" ? log.start : to === "latest" ? Log.lastStableOffset(log) : to
+  },
+  read: (
+    at: TopicPartition,
+    position: bigint,
+    isolation: Isolation,
+    records: number
+  ): Log.Read | "out of range" =>
+    Log.read(world.logs.get(toKey(at))!, position, isolation, records),
+  watermarks: (at: TopicPartition) => {
+    const log = world.logs.get(toKey(at))!
+    return { highWatermark: log.next, lastStableOffset: Log.lastStableOffset(log) }
+  }
+})
 
 const register = (id: Coordinated, now: number): Ongoing => {
   id.ongoing ??= { partitions: new Set(), offsets: [], since: now }

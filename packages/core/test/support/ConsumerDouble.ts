@@ -41,7 +41,7 @@ export interface Opened {
   readonly die: (failure: DriverError) => void
   readonly tell: (event: SessionEvent) => void
   /** Skips so many offsets of a partition, as a client with a bug does. */
-  readonly skip: (at: TopicPartition, count: bigint) => void
+  readonly jump: (at: TopicPartition, count: bigint) => void
 }
 
 interface Lane {
@@ -102,7 +102,7 @@ const join = (
     lanes: new Map(),
     events,
     tell,
-    skip: (at, count) => {
+    jump: (at, count) => {
       const lane = session.lanes.get(toKey(at))
       if (lane !== undefined && lane.next !== null) lane.next += count
       options.broker.changed()

@@ -2,8 +2,8 @@
  * A consumer group in memory: members, a generation, and who owns which partition.
  *
  * It follows the classic protocol with the eager strategy: a rebalance takes everything from
- * everyone first, and waits for those that hold. What a broker does by a timer happens when the test
- * says so.
+ * everyone first, and waits for those that hold. What a broker does by a timer happens when the
+ * test says so.
  */
 import type { GroupMembership } from "@kafka-once/core/GroupOffsets"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"

@@ -9,8 +9,8 @@ import * as Lane from "./lane.ts"
 import { isSilence, type Member, reasonIn } from "./member.ts"
 
 /**
- * Commits offsets outside of a transaction. They are refused where a partition has had another owner
- * since they were fetched.
+ * Commits offsets outside of a transaction. They are refused where a partition has had another
+ * owner since they were fetched.
  */
 export const commit = (
   member: Member,

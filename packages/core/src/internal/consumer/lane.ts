@@ -69,7 +69,8 @@ export const covers = (lane: Lane, { generationId, memberId }: GroupMembership):
   lane.since.generationId <= generationId
 
 /**
- * Waits for the next batch of a lane, or answers `null` when the lane is no longer to be taken from.
+ * Waits for the next batch of a lane, or answers `null` when the lane is no longer to be taken
+ * from.
  *
  * Whoever calls it is the only one that takes from the lane or seeks in it.
  */

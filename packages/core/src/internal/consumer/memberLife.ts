@@ -38,7 +38,8 @@ export interface Made<E> {
 }
 
 /**
- * Makes a member of a group in the current scope, checks what it needs, and opens its first session.
+ * Makes a member of a group in the current scope, checks what it needs, and opens its first
+ * session.
  *
  * Closing the scope stops what works in its partitions, lets what is open end within a limit, and
  * leaves the group.

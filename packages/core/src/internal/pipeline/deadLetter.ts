@@ -31,8 +31,8 @@ const cut = (text: string): string =>
   text.length <= maxMessageLength ? text : `${text.slice(0, maxMessageLength - 1)}…`
 
 /**
- * A dead letter: the record as it was read, with headers that tell where it comes from and why it is
- * here. A header without a value becomes an empty one, which every driver can send.
+ * A dead letter: the record as it was read, with headers that tell where it comes from and why it
+ * is here. A header without a value becomes an empty one, which every driver can send.
  */
 export const deadLetter = (
   to: string,

@@ -38,8 +38,8 @@ export const wake = (source: Source): void => {
  * Gathers the records of one transaction: until there are enough, or some time after the first.
  * Answers with nothing when `isInterrupted` says that there is something else to do first.
  *
- * Records that are under suspicion go alone, in turn with the others, so that one partition's poison
- * holds up no other.
+ * Records that are under suspicion go alone, in turn with the others, so that one partition's
+ * poison holds up no other.
  */
 export const gather = (
   source: Source,

@@ -15,8 +15,8 @@ import { type PartFailed, processPart } from "./processPart.ts"
 import type { Part } from "./workLane.ts"
 
 /**
- * One transaction: the parts are processed side by side, and their results, dead letters and offsets
- * are committed together or not at all.
+ * One transaction: the parts are processed side by side, and their results, dead letters and
+ * offsets are committed together or not at all.
  *
  * The order of its commit: sends are drained; nothing may have been lost; the offsets; a heartbeat
  * where the group does not fence; EndTxn. Then the caller moves the positions.
@@ -89,8 +89,8 @@ const requireOwned = (
   )
 
 /**
- * Asks the group whether it still knows this member. A rebalance that waits for it is no loss: until
- * the member lets go, nobody else has its partitions.
+ * Asks the group whether it still knows this member. A rebalance that waits for it is no loss:
+ * until the member lets go, nobody else has its partitions.
  */
 const heartbeat = (
   member: Member,

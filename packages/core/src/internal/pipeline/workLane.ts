@@ -29,7 +29,7 @@ export interface WorkLane {
   retryStep: RetryStep | null
   /** Not to be tried before. */
   dueAtMillis: number
-  /** Transactions in a row, from the same position, that failed in a way that waiting may not cure. */
+  /** Transactions in a row, from one position, that failed in a way that waiting may not cure. */
   stubborn: number
   /** Completed when the pipeline has let it go. */
   readonly left: Deferred.Deferred<void>

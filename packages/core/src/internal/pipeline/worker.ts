@@ -183,8 +183,8 @@ const runOnce = <K, V, E, R>(
   })
 
 /**
- * Runs a transaction so that it can be interrupted by itself, when a lane of it is lost, and so that
- * the worker does not end before it.
+ * Runs a transaction so that it can be interrupted by itself, when a lane of it is lost, and so
+ * that the worker does not end before it.
  */
 const inOwnFiber = <K, V, E, R, A, X, Y>(
   worker: Worker<K, V, E, R>,
@@ -257,8 +257,8 @@ const aboutRecords: ReadonlySet<string> = new Set([
 const isAboutRecords = ({ reason, recovery }: KafkaError): boolean =>
   recovery === "abort" && aboutRecords.has(reason._tag)
 
-// What waiting does not cure, after so many times from one position: a `process` that never ends, or
-// never within a transaction's time; an answer of the broker's that nobody expects.
+// What waiting does not cure, after so many times from one position: a `process` that never ends,
+// or never within a transaction's time; an answer of the broker's that nobody expects.
 const maxInARow: ReadonlyMap<string, number> = new Map([
   ["TransactionTimedOut", 3],
   ["BrokerRefused", 10]
