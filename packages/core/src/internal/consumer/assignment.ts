@@ -128,6 +128,10 @@ export const revoking = (
     )
   })
 
+// Longer than the settling of any transaction, which is bounded by itself. What is not interruptible
+// in a program must not keep a member from leaving.
+const endLimit = Duration.seconds(60)
+
 /**
  * Stops lanes, waits until what works in them has ended, and interrupts what has not within a limit
  * or when it is told to hurry.
@@ -145,10 +149,10 @@ export const letGo = (
     }
     const fibers = fibersOf(lanes)
     yield* Effect.raceFirst(
-      Effect.timeoutOption(Fiber.awaitAll(fibers), graceful),
-      Effect.andThen(hurry, Effect.never.pipe(Effect.timeoutOption(0)))
+      Effect.asVoid(Effect.timeoutOption(Fiber.awaitAll(fibers), graceful)),
+      Effect.asVoid(hurry)
     )
-    yield* Fiber.interruptAll(fibers)
+    yield* Effect.timeoutOption(Fiber.interruptAll(fibers), endLimit)
     for (const lane of lanes) {
       lane.state = "lost"
       if (member.lanes.get(lane.key) === lane) member.lanes.delete(lane.key)
