@@ -78,7 +78,14 @@ const parts: ReadonlyArray<Part> = [
         name: "the wire matrix as a document",
         command: source("scripts/generateWireMatrix.ts", "--check")
       },
-      vitest("arrows and style", "--project", "scripts", "test/arrows", "test/tidy")
+      vitest(
+        "arrows, style and guarantees",
+        "--project",
+        "scripts",
+        "test/arrows",
+        "test/tidy",
+        "test/guarantees"
+      )
     ]
   },
   {
