@@ -51,7 +51,8 @@ export interface Batch<K, V> extends TopicPartition {
  *   at a time; without it each partition has its own.
  * - `drainTimeout` (10 s): how long what is open may go on when the pipeline is interrupted, before
  *   it is aborted. `abortNow` cuts it short when it completes, as for a second signal.
- * - `consumer`, `producer`: settings of these; their defaults fit together.
+ * - `consumer`, `producer`: settings of these; their defaults fit together. `fetchWait` is 100 ms
+ *   here, because what is read again after a failure waits for the fetch that is on its way.
  *
  * @category models
  * @since 0.1.0
@@ -119,6 +120,8 @@ export const defaults = {
   within: Duration.millis(10),
   parallelTransactions: 1,
   drainTimeout: Duration.seconds(10),
+  // After an abort the fetch that is on its way has to be answered before the next one begins.
+  fetchWait: Duration.millis(100),
   retry: Schedule.exponential("100 millis").pipe(Schedule.upTo({ times: 3 }))
 } as const
 
@@ -146,6 +149,7 @@ export const resolve = <K, V, E, R>(
     const input = new Map(topics.map((topic) => [topic.name, topic] as const))
     const consumer = {
       ...options.consumer,
+      fetchWait: options.consumer?.fetchWait ?? defaults.fetchWait,
       groupId: options.groupId,
       topics: [...input.keys()]
     }
