@@ -2,6 +2,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Metric from "effect/Metric"
 import type { FetchedBatch, FetchedRecord } from "../../ConsumerDriver.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Lane } from "../consumer/lane.ts"
@@ -81,6 +82,7 @@ export const startFeeder = (
         const batch = yield* take(work.member, work.lane)
         if (batch === null) return
         if (batch.records.length === 0) continue
+        yield* Metric.update(work.member.metrics.consumedRecords, batch.records.length)
         work.hand = batch
         Latch.closeUnsafe(work.hungry)
         onFed()
