@@ -173,6 +173,24 @@ describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (_mode, capabi
       assert.deepStrictEqual(double.broker.regressions(), [])
     }))
 
+  it.effect("a generation that takes nothing away does not make the open transaction void", () =>
+    Effect.gen(function*() {
+      const work = gated()
+      const { double } = yield* PipelineRig.make({
+        capabilities,
+        pipeline: { process: work.process }
+      })
+      produce(double, 0, "a")
+      yield* pass(500)
+      yield* Deferred.await(work.entered)
+      group(double).renew()
+      yield* settle
+      yield* work.open
+      yield* pass(1_000)
+      assert.deepStrictEqual(visible(double), ["0:0:a"])
+      assert.strictEqual(double.count("abort"), 0)
+    }))
+
   it.effect("processes share the partitions, and take over those of one that leaves", () =>
     Effect.gen(function*() {
       const double = yield* PipelineRig.makeDouble({

@@ -106,6 +106,13 @@ export const make = (partitions: () => ReadonlyArray<TopicPartition>) => {
     leave: (memberId: string): void => {
       if (members.delete(memberId)) rebalance()
     },
+    /** A new generation that takes nothing from anyone, as a cooperative rebalance can be. */
+    renew: (): void => {
+      generationId += 1
+      for (const { listener, memberId } of members.values()) {
+        listener.assigned({ generationId, memberId, groupInstanceId: null }, [])
+      }
+    },
     /** A rebalance that changes no member, as a topic with more partitions makes one. */
     rebalance,
     /**
