@@ -17,8 +17,11 @@ import * as ToldAndVisible from "./internal/toldAndVisible.ts"
 import * as LogReader from "./LogReader.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 
-/** Commits without the failed node: the program is at work again, and not only lucky once. */
-const commitsWithout = 30
+/** So many at once, that the fault meets requests of every kind on their way. */
+const writers = 4
+
+/** Commits of each writer without the failed node: it is at work again, not only lucky once. */
+const commitsWithout = 10
 
 /**
  * From the fault to the first commit after it: two seconds until the node is missed, an election or
@@ -122,20 +125,19 @@ const survives = (driver: DriverAt, one: Case) =>
     const { fault, heal, status }: Fault = faults[one.how]
     const bench = yield* makeBenchApart
     yield* Effect.gen(function*() {
-      const producer = yield* TransactionalProducer.make({ transactionalId: bench.transactionalId })
-      const writer = yield* SteadyWriter.start(producer, bench.topic)
-      yield* within(writer.awaitCommits(10), "the first commits")
+      const writing = yield* startWriting(bench)
+      yield* timed(writing, "the first commits")
       const node = (yield* lookUp(bench))[one.role]
       assert(node !== undefined)
       yield* Effect.gen(function*() {
         yield* fault(node)
-        const failover = yield* timed(writer, commitsWithout, "commits without the node")
+        const failover = yield* timed(writing, "commits without the node")
         assert.strictEqual(yield* node.status, status, "the fault was to last")
         yield* assertReplaced(bench, one, node)
         yield* heal(node)
-        const recovery = yield* timed(writer, 10, "commits after the heal")
+        const recovery = yield* timed(writing, "commits after the heal")
         yield* kafka.awaitInSync
-        const attempts = yield* writer.stop
+        const attempts = yield* stopWriting(writing)
         const figures = yield* assertTrue(bench, attempts)
         yield* Effect.log(
           `${one.role} ${one.how}: first commit ${failover} ms after the fault, ` +
@@ -147,20 +149,40 @@ const survives = (driver: DriverAt, one: Case) =>
     }).pipe(Effect.scoped, Effect.provide(driver(kafka.bootstrapServers)))
   })
 
-const within = <A, E, R>(effect: Effect.Effect<A, E, R>, what: string) =>
-  Effect.timeoutOrElse(effect, {
+type Writing = ReadonlyArray<SteadyWriter.SteadyWriter>
+
+/** The first has the transactional id itself, and so the coordinator that is looked up. */
+const startWriting = ({ topic, transactionalId }: Bench) =>
+  Effect.forEach(
+    Array.from({ length: writers }, (_, index) => index),
+    (index) =>
+      Effect.gen(function*() {
+        const producer = yield* TransactionalProducer.make({
+          transactionalId: index === 0 ? transactionalId : `${transactionalId}-${index}`
+        })
+        return yield* SteadyWriter.start(producer, topic, `writer-${index}`)
+      })
+  )
+
+const stopWriting = (writing: Writing) =>
+  Effect.map(
+    Effect.forEach(writing, ({ stop }) => stop, { concurrency: "unbounded" }),
+    (attempts) => attempts.flat()
+  )
+
+/** Milliseconds until each has committed what it began after now; and some more of it. */
+const timed = Effect.fnUntraced(function*(writing: Writing, what: string) {
+  const from = yield* Clock.currentTimeMillis
+  const commits = yield* Effect.forEach(
+    writing,
+    ({ awaitCommits }) => awaitCommits(commitsWithout),
+    { concurrency: "unbounded" }
+  ).pipe(Effect.timeoutOrElse({
     duration: "60 seconds",
     orElse: () => Effect.die(new Error(`${what}: not within 60 s`))
-  })
-
-/** Milliseconds until the first of so many commits of transactions that begin after now. */
-const timed = Effect.fnUntraced(
-  function*(writer: SteadyWriter.SteadyWriter, commits: number, what: string) {
-    const from = yield* Clock.currentTimeMillis
-    const [first] = yield* within(writer.awaitCommits(commits), what)
-    return (first?.endedMillis ?? Infinity) - from
-  }
-)
+  }))
+  return Math.max(...commits.map(([first]) => (first?.endedMillis ?? Infinity) - from))
+})
 
 /** Another node does what the failed one did; so it was really missed. */
 const assertReplaced = Effect.fnUntraced(
@@ -220,21 +242,20 @@ const rolls = (driver: DriverAt) =>
     const kafka = yield* EmbeddedKafka.EmbeddedKafka
     const bench = yield* makeBench
     yield* Effect.gen(function*() {
-      const producer = yield* TransactionalProducer.make({ transactionalId: bench.transactionalId })
-      const writer = yield* SteadyWriter.start(producer, bench.topic)
-      yield* within(writer.awaitCommits(10), "the first commits")
+      const writing = yield* startWriting(bench)
+      yield* timed(writing, "the first commits")
       const from = yield* Clock.currentTimeMillis
       yield* kafka.rollingRestart
       const millis = (yield* Clock.currentTimeMillis) - from
-      const recovery = yield* timed(writer, 10, "commits after the restart")
-      const attempts = yield* writer.stop
+      const recovery = yield* timed(writing, "commits after the restart")
+      const attempts = yield* stopWriting(writing)
       const figures = yield* assertTrue(bench, attempts)
       const during = attempts.filter(({ beganMillis, endedMillis, result }) =>
         result._tag === "Committed" && beganMillis >= from && endedMillis <= from + millis
       )
       yield* Effect.log(`rolling restart in ${millis} ms: ${during.length} commits, ${figures}`)
       assert.notInclude(attempts.map(reasonOf), "CommitOutcomeUnknown")
-      assert.isAbove(during.length, commitsWithout)
+      assert.isAbove(during.length, commitsWithout * writers)
       assert.isAtMost(longestGap(during), recoveryMillisMax)
       assert.isAtMost(recovery, recoveryMillisMax)
     }).pipe(Effect.scoped, Effect.provide(driver(kafka.bootstrapServers)))

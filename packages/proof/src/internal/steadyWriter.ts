@@ -31,16 +31,16 @@ export interface SteadyWriter {
 /** So that an answer that comes at once does not become a busy loop. */
 const pauseAfterFailure = "20 millis"
 
-/** Runs until it is stopped, or the scope closes. */
+/** Runs until it is stopped, or the scope closes. All its values begin with its name. */
 export const start = Effect.fnUntraced(
-  function*(producer: TransactionalProducer["Service"], topic: string) {
+  function*(producer: TransactionalProducer["Service"], topic: string, name: string) {
     const attempts: Array<Attempt> = []
     const watchers = new Set<() => void>()
     let stopping = false
 
     const once = Effect.gen(function*() {
       const index = attempts.length
-      const values = [0, 1, 2].map((part) => `${index}-${part}`)
+      const values = [0, 1, 2].map((part) => `${name}-${index}-${part}`)
       const beganMillis = yield* Clock.currentTimeMillis
       // Three sends, so that a transaction can be torn.
       const body = Effect.forEach(values, (value) => Transaction.send([{ topic, value }])).pipe(
