@@ -53,6 +53,35 @@ describe.each(PipelineRig.modes)("a pipeline, %s", (mode, capabilities) => {
       assert.strictEqual(committed(double, 0), 2n)
     }))
 
+  it.effect("rule 13: what it has committed is not read again, though the group does not know yet", () =>
+    Effect.gen(function*() {
+      const double = yield* PipelineRig.makeDouble({ capabilities })
+      let failures = 1
+      let asked = 0
+      const driver = KafkaDriver.of({
+        ...double.driver,
+        // EndTxn is answered before the offsets of its transaction are visible.
+        committedOffsets: (_, partitions) =>
+          Effect.sync(() => {
+            asked += 1
+            return partitions.map((at) => ({ ...at, offset: null, metadata: null }))
+          })
+      })
+      yield* PipelineRig.start({ ...double, driver }, {
+        process: (batch) =>
+          batch.records.some(({ value }) => value === "b") && failures-- > 0
+            ? Effect.fail("own")
+            : PipelineRig.copy(batch)
+      })
+      produce(double, 0, "a")
+      yield* pass(1_000)
+      const before = asked
+      produce(double, 0, "b")
+      yield* pass(1_000)
+      assert.isAbove(asked, before)
+      assert.deepStrictEqual(visible(double), ["0:0:a", "0:1:b"])
+    }))
+
   it.effect("rule 11: after an abort exactly its partitions are read from the committed one", () =>
     Effect.gen(function*() {
       let failures = 1

@@ -22,6 +22,8 @@ export interface Lane extends TopicPartition {
   state: "owned" | "revoking" | "lost"
   /** Where the next batch starts; `null` where the log's own start or end decides. */
   position: bigint | null
+  /** What its own transactions have committed, which a fetch of offsets may not know yet. */
+  committed: bigint | null
   /** The position that the broker has refused, until the lane has sought another. */
   outOfRange: bigint | null
   /** Completed when whoever waits in {@link take} has to look at the lane's state. */
@@ -46,6 +48,7 @@ export const make = (
   membership,
   state: "owned",
   position: null,
+  committed: null,
   outOfRange: null,
   wake: Deferred.makeUnsafe(),
   fiber: null

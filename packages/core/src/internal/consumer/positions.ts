@@ -27,6 +27,9 @@ export const seek = (
  * Reads a lane from the group's committed position on, or from where the consumer starts without
  * one. Whoever commits for the group has to be done before: an open transaction could still move
  * the position.
+ *
+ * A commit is answered before its markers are written, so that a client without stable offsets may
+ * be told the position before it. What the lane itself has committed is never read again.
  */
 export const toCommitted = (
   member: Member,
@@ -39,12 +42,15 @@ export const toCommitted = (
       "consume",
       member.driver.committedOffsets(groupId, [lane])
     )
-    const position = committed?.offset ?? null
+    const position = laterOf(committed?.offset ?? null, lane.committed)
     yield* seek(member, lane, position ?? startFrom)
     const { partition, topic } = lane
     const topicPartition = { topic, partition }
     yield* publish(member, ConsumerEvent.Positioned({ groupId, topicPartition, position }))
   })
+
+const laterOf = (one: bigint | null, other: bigint | null): bigint | null =>
+  one === null || (other !== null && other > one) ? other : one
 
 /**
  * Waits for the next batch of a lane, or answers `null` when it is no longer to be taken from.

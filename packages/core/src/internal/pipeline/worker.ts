@@ -213,6 +213,7 @@ const succeeded = <K, V, E, R>(
   Effect.gen(function*() {
     worker.failures = 0
     for (const { next, records, work } of parts) {
+      work.lane.committed = next
       work.suspicion = Suspicion.committed(work.suspicion, records.length)
       if (work.suspicion._tag === "Trusted") work.retryStep = null
       work.stubborn = 0
