@@ -65,6 +65,11 @@ const rows: ReadonlyArray<Row> = [
   ["answers with a negative size", () => size(-5), "Connect: NotKafka"],
   ["answers with an empty frame", () => size(0), "Connect: NotKafka"],
   [
+    "answers with a negative size, and more",
+    () => Buffer.concat([size(-5), Buffer.alloc(16)]),
+    "Connect: NotKafka"
+  ],
+  [
     "answers what nobody asked",
     (asked) => framed({ ...asked, correlationId: 77 }, Buffer.alloc(6)),
     "Connect: NotKafka"
@@ -112,6 +117,11 @@ const rows: ReadonlyArray<Row> = [
       return asked.key === coordinatorKey ? Buffer.concat([answer, answer]) : null
     }),
     "InitProducerId: NotKafka"
+  ],
+  [
+    "says that the coordinator is at a host that cannot be one",
+    after((asked) => coordinatorAt(asked, "a\0b", 9_092)),
+    "Connect: NotSent"
   ],
   ...[0, -1, 70_000].map((port) =>
     [

@@ -88,7 +88,7 @@ export const open = (
     }
 
     limit(settings.connectionTimeoutMillis)
-    connection.connect(address.host, address.port, (error) => {
+    const connected = (error: Error | null) => {
       if (error) return fail(error)
       state.phase = "asking"
       limit(settings.requestTimeoutMillis)
@@ -103,8 +103,15 @@ export const open = (
         })
         settle(Effect.succeed(link))
       })
-    })
-    follow(state, () => limit(settings.authenticationTimeoutMillis))
+    }
+    try {
+      connection.connect(address.host, address.port, connected)
+      follow(state, () => limit(settings.authenticationTimeoutMillis))
+    } catch (error) {
+      // Node takes no such host. Only the end of the connection clears the client's timer.
+      fail(error)
+      connection.emit("close")
+    }
     return Effect.sync(() => {
       clearTimeout(timer)
       destroy(state)
@@ -162,28 +169,42 @@ const connectionOptions = (
   }
 }
 
-/** Notes how far the connection comes, and looks at what arrives before the client does. */
+/** Notes how far the connection comes. */
 const follow = (state: State, onConnected: () => void): void => {
   const { connection, settings } = state
   const { socket } = connection
-  const connected = () => {
-    if (state.phase !== "beforeTcp" && state.phase !== "duringTls") return
-    state.phase = "authenticating"
-    socket.setKeepAlive(true, keepAliveMillis)
-    onConnected()
-  }
-  if (settings.tls === null) socket.prependOnceListener("connect", connected)
-  else {
+  const ready = settings.tls === null ? "connect" : "secureConnect"
+  if (settings.tls !== null) {
     socket.prependOnceListener("connect", () => {
       state.phase = "duringTls"
     })
-    socket.prependOnceListener("secureConnect", connected)
   }
+  socket.prependOnceListener(ready, () => {
+    state.phase = "authenticating"
+    socket.setKeepAlive(true, keepAliveMillis)
+    onConnected()
+  })
+  // The client begins to read when it is told of the connection, which is before this.
+  socket.once(ready, () => guardReading(state))
+}
+
+/**
+ * Looks at what arrives before the client does, which throws inside the socket's listener on a size
+ * that it cannot use, and would end the program.
+ */
+const guardReading = (state: State): void => {
+  const { socket } = state.connection
+  const readers = socket.listeners("data")
   const isKafka = Frames.watch()
+  socket.removeAllListeners("data")
   socket.on("data", (chunk: Buffer) => {
-    if (isKafka(chunk)) return
-    state.notKafka = true
-    socket.destroy(new Error("The server does not speak Kafka's protocol"))
+    try {
+      if (!isKafka(chunk)) throw new Error("The server does not speak Kafka's protocol")
+      for (const read of readers) read.call(socket, chunk)
+    } catch (error) {
+      state.notKafka = true
+      socket.destroy(error instanceof Error ? error : new Error(String(error)))
+    }
   })
 }
 
@@ -361,10 +382,13 @@ const destroy = (state: State): void => {
   state.phase = "closed"
   clearTimeout(state.reauthentication)
   const { connection } = state
+  // There is none where Node took no such host, although the client's types say so.
+  const socket: net.Socket | undefined = connection.socket
+  if (socket === undefined) return
   connection.close(() => {})
   // The client lets what is written go out first, and waits for a connection that is being made.
-  connection.socket.destroy()
-  connection.socket.on("error", () => {})
+  socket.destroy()
+  socket.on("error", () => {})
 }
 
 const closeMillis = 250
