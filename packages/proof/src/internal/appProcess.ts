@@ -41,14 +41,21 @@ export const start = (
 ): Effect.Effect<AppProcess, Schema.SchemaError, Scope.Scope> =>
   Effect.gen(function*() {
     const argument = yield* Schema.encodeEffect(Schema.fromJsonString(AppProgram.Plan))(plan)
-    return yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        listenTo(spawn(process.execPath, ["--conditions=@kafka-once/source", program, argument]))
-      ),
-      // A frozen process is killed all the same.
-      ({ ended, signal }) => Effect.andThen(signal("SIGKILL"), Effect.ignore(ended))
-    )
+    return yield* startWith(program, argument)
   })
+
+/** Starts any program that tells what it comes to in lines which begin with `@`. */
+export const startWith = (
+  program: string,
+  argument: string
+): Effect.Effect<AppProcess, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      listenTo(spawn(process.execPath, ["--conditions=@kafka-once/source", program, argument]))
+    ),
+    // A frozen process is killed all the same.
+    ({ ended, signal }) => Effect.andThen(signal("SIGKILL"), Effect.ignore(ended))
+  )
 
 const listenTo = (child: ChildProcess): AppProcess => {
   const ended = Deferred.makeUnsafe<Ended>()

@@ -1,0 +1,181 @@
+/**
+ * Two processes share a pipeline, and one of them dies, freezes or blocks at each step of a
+ * transaction: the other takes its partitions over in time, every input is in the output once, and
+ * nothing of the one that was gone is committed when it is back.
+ *
+ * @since 0.1.0
+ */
+import { assert, layer, type Vitest } from "@effect/vitest"
+import type { Capabilities } from "@kafka-once/core/KafkaDriver"
+import type * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Workers from "./internal/pipelineWorkers.ts"
+import * as PipelineBench from "./PipelineBench.ts"
+import type { DriverAt } from "./ProducerBench.ts"
+import * as ProxiedKafka from "./ProxiedKafka.ts"
+
+type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
+
+/** The session timeout of the workers, and what the group and the next owner take besides. */
+const takeOverMillisMax = 6_000 + 3_000
+
+/** For how long the event loop is blocked. */
+const blockMillis = 20_000
+
+/**
+ * What is run.
+ *
+ * **Details**
+ *
+ * - *Shape*: `program` is a file that is one line around `PipelineProgram.run`. `extent` is how much
+ *   of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly program: string
+  readonly driver: DriverAt
+  readonly extent: "smoke" | "all"
+  readonly capabilities: Capabilities
+}
+
+/**
+ * Runs the suite over a program, on a broker of its own.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const suite = (name: string, options: Options): void => {
+  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `a worker of a pipeline that dies, freezes or blocks, over ${name}`,
+    (it) => {
+      killed(it, options)
+      if (options.extent === "smoke") return
+      frozen(it, options)
+      blocked(it, options)
+    }
+  )
+}
+
+const makePlace = ({ capabilities, driver, program }: Options) =>
+  Effect.map(PipelineBench.make({ driver }), (bench): Workers.Place => ({
+    bench,
+    program,
+    groupFencing: capabilities.groupFencing
+  }))
+
+interface Moment {
+  readonly step: string
+  readonly at: Workers.At
+  /** What is kept reaches the broker before or after the partitions are taken over. */
+  readonly arrives?: "before" | "after"
+  readonly smoke?: true
+}
+
+const moments: ReadonlyArray<Moment> = [
+  { step: "it has been assigned partitions", at: "assigned" },
+  { step: "process has its first records", at: "polled" },
+  { step: "process is done, and its sends are acknowledged", at: "sent" },
+  { step: "the positions are on their way", at: { api: "TxnOffsetCommit" }, arrives: "before" },
+  {
+    step: "the positions are on their way, and late",
+    at: { api: "TxnOffsetCommit" },
+    arrives: "after"
+  },
+  { step: "the positions are acknowledged", at: "offsets", smoke: true },
+  { step: "the commit is on its way", at: { api: "EndTxn" }, arrives: "before" },
+  { step: "the commit is on its way, and late", at: { api: "EndTxn" }, arrives: "after" },
+  { step: "the commit is acknowledged, before the position moves", at: "committed" },
+  { step: "process has more records of a partition", at: "again" }
+]
+
+const killed = (it: It, options: Options): void => {
+  it.effect.each(moments.filter(({ smoke }) => options.extent === "all" || smoke === true))(
+    "SIGKILL when $step: every input is in the output once",
+    ({ arrives, at, step }) =>
+      Effect.gen(function*() {
+        const place = yield* makePlace(options)
+        const { other, partitions, victim } = yield* Workers.meet(place, at)
+        const from = yield* Clock.currentTimeMillis
+        yield* victim.signal("SIGKILL")
+        assert.deepStrictEqual(yield* victim.ended, { code: null, signal: "SIGKILL" })
+        place.bench.killed(victim.process)
+        if (arrives === "before") yield* Workers.release
+        const replacement = yield* Workers.start(place, "victim")
+        const both = [other, replacement]
+        const millis = yield* Workers.takenOverWithin(from, partitions, both)
+        if (arrives === "after") yield* Workers.release
+        yield* place.bench.awaitDone
+        yield* Workers.end(both)
+        yield* place.bench.assertExact
+        yield* Effect.log(`SIGKILL when ${step}: taken over within ${millis} ms`)
+        assert.isBelow(millis, takeOverMillisMax)
+      }),
+    120_000
+  )
+}
+
+/** What tells a worker that it was out of the group. */
+const losses: ReadonlySet<string> = new Set(["Lost", "Rejoining"])
+
+const assertLost = (lines: ReadonlyArray<string>): void =>
+  assert.isTrue(lines.some((line) => losses.has(line)), `a loss in:\n${lines.join("\n")}`)
+
+const frozen = (it: It, options: Options): void => {
+  it.effect.each<Pick<Moment, "step" | "at">>([
+    { step: "before its first send", at: "polled" },
+    { step: "when its positions are acknowledged", at: "offsets" },
+    { step: "with its commit on its way", at: { api: "EndTxn" } }
+  ])(
+    "frozen $step, past its session: when it wakes, nothing that it had open is committed",
+    ({ at, step }) =>
+      Effect.gen(function*() {
+        const place = yield* makePlace(options)
+        const { call, other, partitions, victim } = yield* Workers.meet(place, at)
+        const from = yield* Clock.currentTimeMillis
+        const millis = yield* Workers.takenOverWithin(from, partitions, [other])
+        assert.notInclude((yield* victim.lines).join(), "outcome", "it was to be asleep")
+        if (typeof at !== "string") yield* Workers.release
+        yield* victim.signal("SIGCONT")
+        // The first call is that of the transaction that was open.
+        const outcome = yield* victim.told(`outcome ${call ?? 0}`)
+        assert.strictEqual(outcome, "Aborted")
+        yield* place.bench.awaitDone
+        yield* Workers.end([other, victim])
+        assertLost(yield* victim.lines)
+        yield* place.bench.assertExact
+        yield* Effect.log(`frozen ${step}: taken over within ${millis} ms`)
+      }),
+    120_000
+  )
+}
+
+const blocked = (it: It, options: Options): void => {
+  it.effect(
+    "an event loop that is blocked for 20 s: the other takes over, and the blocked one's " +
+      "transaction is not committed",
+    () =>
+      Effect.gen(function*() {
+        const place = yield* makePlace(options)
+        const { call, other, partitions, victim } = yield* Workers.meet(
+          place,
+          "polled",
+          blockMillis
+        )
+        const from = yield* Clock.currentTimeMillis
+        const millis = yield* Workers.takenOverWithin(from, partitions, [other])
+        assert.notInclude(yield* victim.lines, "unblocked", "it was to be blocked")
+        assert.isBelow(millis, takeOverMillisMax)
+        yield* victim.told("unblocked")
+        assert.strictEqual(yield* victim.told(`outcome ${call}`), "Aborted")
+        yield* place.bench.awaitDone
+        yield* Workers.end([other, victim])
+        assertLost(yield* victim.lines)
+        yield* place.bench.assertExact
+        yield* Effect.log(`blocked: taken over within ${millis} ms`)
+      }),
+    120_000
+  )
+}
