@@ -15,19 +15,20 @@ const brokers: Effect.Effect<ReadonlyArray<string>, never, EmbeddedKafka.Embedde
     (kafka) => kafka.bootstrapServers
   )
 
-const embedded = (topic: string) =>
+const embedded = (topics: ReadonlyArray<string>) =>
   Layer.effectDiscard(
-    Effect.flatMap(EmbeddedKafka.EmbeddedKafka, (kafka) => kafka.createTopic(topic))
+    Effect.flatMap(EmbeddedKafka.EmbeddedKafka, (kafka) =>
+      Effect.forEach(topics, (topic) => kafka.createTopic(topic)))
   )
 
-/** A driver over kafkajs, to a broker that has `topic`. */
-export const driverWith = (topic: string) =>
+/** A driver over kafkajs, to a broker that has the topics. */
+export const driverWith = (...topics: ReadonlyArray<string>) =>
   KAFKA_BROKERS !== undefined
     ? KafkaJs.layer({ brokers: KAFKA_BROKERS.split(","), clientId: "kafka-once-examples" })
     : Layer.unwrap(
       Effect.map(brokers, (addresses) =>
         KafkaJs.layer({ brokers: addresses, clientId: "kafka-once-examples" }))
     ).pipe(
-      Layer.merge(embedded(topic)),
+      Layer.merge(embedded(topics)),
       Layer.provide(EmbeddedKafka.layer())
     )

@@ -15,14 +15,15 @@ export interface Arguments {
 /** What `--help` prints. */
 export const usage = `npm run quickstart -- [options]
 
-Writes real flights to Kafka, one transaction a day, while an answer is lost and a process dies, and
-compares what an independent reader sees with what the file says.
+Runs real flights through an exactly-once pipeline of two worker processes, while one of them is
+killed and the network is cut; then compares what an independent reader sees with what a plain
+program computes from the file.
 
-  --records N        how many flights to write (20000); above that the file is repeated
+  --records N        how many flights (20000); above that the file is repeated
   --driver NAME      the client underneath: ${driverNames.join(", ")} (${driverNames[0]})
   --brokers A,B      addresses of your own cluster, also from KAFKA_BROKERS; without it a broker is
-                     started and removed again. On your own cluster no answer is lost on
-                     purpose, and a topic is left behind.
+                     started and removed again. On your own cluster the network is not cut, and
+                     the topics are left behind.
   --json FILE        also writes the result as JSON to FILE
   --help             prints this
 `

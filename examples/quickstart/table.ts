@@ -1,55 +1,58 @@
 /**
  * The closing table, for people.
  */
-import type { Result } from "./comparison.ts"
+import type { Comparison } from "./comparison.ts"
+import type { Expected } from "./flights.ts"
+import type { Tally } from "./job.ts"
 
-/** What the table tells besides the result. */
-export interface Circumstances {
-  readonly days: number
-  readonly spoiled: number
-  readonly expected: number
-  readonly sentAgain: number
-  readonly lostAnswers: number
-  readonly killed: string | null
+/** What the table tells. */
+export interface Told {
+  readonly found: Comparison
+  readonly expected: Expected
+  readonly tally: Tally
+  readonly recordsPerSecond: number
   readonly seconds: number
 }
 
 const number = new Intl.NumberFormat("en-US")
 
 /** Renders the closing table. */
-export const renderTable = (result: Result, about: Circumstances): string => {
-  const { committed, aborted, unknown, records, lost, doubled, torn } = result
-  const rows: ReadonlyArray<readonly [string, string, string]> = [
-    ["transactions", `${about.days}`, "one per flight day, all or nothing"],
-    ["  committed", `${committed}`, ""],
-    ["  aborted", `${aborted}`, `${about.spoiled} days were spoiled on purpose`],
-    ["  unknown", `${unknown}`, ""],
+export const renderTable = (
+  { expected, found, recordsPerSecond, seconds, tally }: Told
+): string => {
+  const { cutMillis, killed } = tally
+  const cutSeconds = ((cutMillis ?? 0) / 1_000).toFixed(1)
+  const rows: ReadonlyArray<readonly [string, number | string, string]> = [
+    ["workers killed", killed === null ? 0 : 1, "in the middle of a transaction, then replaced"],
     [
-      "answers lost",
-      `${about.lostAnswers}`,
-      about.lostAnswers > 0
-        ? `a send timed out and was retried; sessions replaced: ${about.sentAgain}`
-        : "none on purpose on your own cluster"
+      "network cuts",
+      cutMillis === null ? 0 : 1,
+      cutMillis === null
+        ? "none on purpose on your own cluster"
+        : `of ${cutSeconds} s, in the middle of a transaction`
     ],
-    [
-      "processes killed",
-      about.killed === null ? "0" : "1",
-      about.killed === null ? "" : `in the middle of ${about.killed}, then replaced`
-    ],
-    ["records read back", number.format(records), "read_committed, by the Java client"],
-    ["  the file says", number.format(about.expected), ""],
-    ["  lost", `${lost}`, ""],
-    ["  doubled", `${doubled}`, ""],
-    ["  torn", `${torn}`, "days of which only a part is visible"],
-    ["throughput", `${number.format(result.recordsPerSecond)}/s`, "records, faults included"],
-    [
-      "took",
-      `${about.seconds.toFixed(1)} s`,
-      about.lostAnswers > 0 ? "with the broker's start" : ""
-    ]
+    ["batches committed", found.committed, "results and offsets in one transaction"],
+    ["  aborted", found.aborted, "by faults, and to find the records that fail"],
+    ["  unknown", found.unknown, ""],
+    ["  torn", found.torn, "of which only a part is visible"],
+    ["  mistold", found.mistold, "workers were told otherwise than the log says"],
+    ["flights read back", found.records, "read_committed, by the Java client"],
+    ["  a plain program says", expected.enriched.length, ""],
+    ["dead letters", found.deadLetters, ""],
+    ["  a plain program says", expected.malformed.length, "flights were made malformed on purpose"],
+    ["lost", found.lost, "flights and dead letters"],
+    ["doubled", found.doubled, ""],
+    ["airports", found.airports, "with their delays summed up"],
+    ["  a plain program says", expected.airports.size, ""],
+    ["  sums that differ", found.airportsUnequal, ""],
+    ["throughput", `${number.format(recordsPerSecond)}/s`, "records, faults included"],
+    ["took", `${seconds.toFixed(1)} s`, "from the start to this table"]
   ]
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)))
-  const lines = rows.map(([name, value, note]) =>
+  const cells = rows.map(([name, value, note]) =>
+    [name, typeof value === "number" ? number.format(value) : value, note] as const
+  )
+  const widths = [0, 1].map((column) => Math.max(...cells.map((row) => row[column]!.length)))
+  const lines = cells.map(([name, value, note]) =>
     `  ${name.padEnd(widths[0]!)}  ${value.padStart(widths[1]!)}  ${note}`.trimEnd()
   )
   return `\n${lines.join("\n")}\n`

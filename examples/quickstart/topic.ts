@@ -1,28 +1,29 @@
 /**
- * Makes a topic on a cluster of the user's own.
+ * Makes topics on a cluster of the user's own. The library has no administration, so that the raw
+ * client does it.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { Kafka, logLevel } from "kafkajs"
 
-/** The topic could not be made. */
-export class TopicNotCreated extends Data.TaggedError("TopicNotCreated")<{
-  readonly topic: string
+/** The topics could not be made. */
+export class TopicsNotCreated extends Data.TaggedError("TopicsNotCreated")<{
+  readonly topics: string
   readonly detail: string
 }> {
   override get message(): string {
-    return `The topic ${this.topic} could not be created: ${this.detail}. Check the addresses, ` +
+    return `The topics ${this.topics} could not be created: ${this.detail}. Check the addresses, ` +
       "and that topics may be created."
   }
 }
 
-/** Makes a topic, with the cluster's default replication. */
-export const createTopic = (
+/** Makes topics of so many partitions, with the cluster's default replication. */
+export const createTopics = (
   brokers: ReadonlyArray<string>,
-  topic: string,
-  partitions: number
-): Effect.Effect<void, TopicNotCreated> => {
-  const refused = (cause: unknown) => new TopicNotCreated({ topic, detail: String(cause) })
+  topics: ReadonlyMap<string, number>
+): Effect.Effect<void, TopicsNotCreated> => {
+  const refused = (cause: unknown) =>
+    new TopicsNotCreated({ topics: [...topics.keys()].join(", "), detail: String(cause) })
   const connect = Effect.tryPromise({
     try: async () => {
       const kafka = new Kafka({
@@ -41,7 +42,11 @@ export const createTopic = (
     connect,
     (admin) =>
       Effect.tryPromise({
-        try: () => admin.createTopics({ topics: [{ topic, numPartitions: partitions }] }),
+        try: () =>
+          admin.createTopics({
+            waitForLeaders: true,
+            topics: [...topics].map(([topic, numPartitions]) => ({ topic, numPartitions }))
+          }),
         catch: refused
       }),
     (admin) => Effect.tryPromise({ try: () => admin.disconnect(), catch: refused })

@@ -1,100 +1,97 @@
 /**
- * A process that writes flights, one transaction a day: what a user's own program would look like.
+ * A process that runs the pipeline: a member of the group like any other.
  *
- * It is told what to do in its first message, and tells its parent what became of each day.
+ * What it tells the quickstart is for the table, and what it is told lets the quickstart kill it, or
+ * cut its network, just when a transaction is half done.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Transaction from "@kafka-once/core/Transaction"
-import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
+import * as TeamMember from "../teamMember.ts"
+import type { Names } from "./cluster.ts"
 import { driverLayer, type DriverName } from "./driver.ts"
-import { Flight, type FlightDay } from "./flights.ts"
+import * as Pipeline from "./pipeline.ts"
 
 /** What a worker is to do. */
 export interface Job {
   readonly driver: DriverName
   readonly brokers: ReadonlyArray<string>
-  readonly topic: string
-  readonly days: ReadonlyArray<FlightDay>
-  /** The day in whose middle the process waits to be killed. */
-  readonly dieOn: string | null
+  readonly names: Names
+  readonly instanceId: string
 }
+
+/** `hold` stops the next batch when all of it is sent; `go on` ends that. */
+export type Order = "hold" | "go on"
 
 /** What a worker tells. */
 export type Report =
-  | { readonly _tag: "Began" }
+  | { readonly _tag: "Owns"; readonly partitions: number }
+  | { readonly _tag: "Holds"; readonly batch: string }
   | {
     readonly _tag: "Settled"
-    readonly day: string
-    readonly outcome: string
-    readonly why: string
+    readonly batch: string
+    readonly records: number
+    readonly outcome: "Committed" | "Aborted" | "Unknown"
   }
-  | { readonly _tag: "SentAgain" }
-  | { readonly _tag: "HalfSent"; readonly day: string }
+  | { readonly _tag: "Unreachable" }
+  | { readonly _tag: "Reachable" }
 
-const report = (message: Report) => Effect.sync(() => process.send?.(message))
+const report = (message: Report) => TeamMember.report(message)
 
-const decode = Schema.decodeUnknownEffect(Flight)
+// A new one whenever the worker is told to hold, and none while it is not.
+let gate: Deferred.Deferred<void> | null = null
+let isHolding = false
 
-// A fifth of a day: an aborted day has sent some of its flights before the bad one is met.
-const chunk = 50
+const onOrder = (order: Order): void => {
+  if (order === "hold") {
+    gate = Deferred.makeUnsafe()
+    isHolding = false
+    return
+  }
+  if (gate !== null) Deferred.doneUnsafe(gate, Effect.void)
+  gate = null
+}
 
-const writeDay = (job: Job, { day, flights }: FlightDay) =>
-  Stream.fromIterable(flights).pipe(
-    Stream.mapEffect((flight) => decode(flight)),
-    Stream.map((flight) => ({
-      topic: job.topic,
-      key: flight.origin,
-      value: JSON.stringify(flight)
-    })),
-    Stream.rechunk(chunk),
-    Stream.run(Transaction.sink),
-    Effect.andThen(
-      job.dieOn === day
-        ? Effect.andThen(report({ _tag: "HalfSent", day }), Effect.never)
-        : Effect.void
-    )
-  )
-
-const program = (job: Job) =>
-  Effect.gen(function*() {
-    const producer = yield* TransactionalProducer.TransactionalProducer
-    yield* producer.events.pipe(
-      Stream.filter((event) => event._tag === "SessionRetired" && event.why.includes("no answer")),
-      Stream.runForEach(() => report({ _tag: "SentAgain" })),
-      Effect.forkScoped
-    )
-    yield* report({ _tag: "Began" })
-    for (const day of job.days) {
-      const exit = yield* writeDay(job, day).pipe(
-        producer.withTransaction({ retry: Transaction.defaultSchedule }),
-        Effect.exit
-      )
-      const why = Exit.isSuccess(exit) ? "" : String(Exit.findErrorOption(exit))
-      const unknown = why.includes("CommitOutcomeUnknown")
-      const outcome = Exit.isSuccess(exit) ? "committed" : unknown ? "unknown" : "aborted"
-      yield* report({ _tag: "Settled", day: day.day, outcome, why })
-    }
+const holdIfTold = (batch: string) =>
+  Effect.suspend(() => {
+    if (gate === null || isHolding) return Effect.void
+    isHolding = true
+    return Effect.andThen(report({ _tag: "Holds", batch }), Deferred.await(gate))
   })
 
-const job = Effect.callback<Job>((resume) => {
-  process.once("message", (message) => resume(Effect.succeed(message as Job)))
-})
+const work = (job: Job) =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const around: Parameters<typeof Pipeline.make>[2] = (records, send) =>
+      Effect.gen(function*() {
+        const batch = randomUUID()
+        const { outcome } = yield* Transaction.Transaction
+        yield* outcome.pipe(
+          Effect.flatMap(({ _tag }) => report({ _tag: "Settled", batch, records, outcome: _tag })),
+          Effect.forkIn(scope)
+        )
+        yield* send(batch)
+        yield* holdIfTold(batch)
+      })
+    const { events, failed, positions } = yield* Pipeline.make(job.names, job.instanceId, around)
+    yield* events.pipe(
+      Stream.runForEach((event) => {
+        switch (event._tag) {
+          case "Unreachable":
+          case "Reachable":
+            return report({ _tag: event._tag })
+          default:
+            return Effect.flatMap(
+              positions,
+              ({ length }) => report({ _tag: "Owns", partitions: length })
+            )
+        }
+      }),
+      Effect.forkScoped({ startImmediately: true })
+    )
+    return yield* failed
+  }).pipe(Effect.scoped, Effect.provide(driverLayer(job.driver, job.brokers)))
 
-const main = Effect.gen(function*() {
-  const given = yield* job
-  const live = TransactionalProducer.layer({
-    transactionalId: `${given.topic}-writer`,
-    requestTimeout: "1 second"
-  }).pipe(Layer.provide(driverLayer(given.driver, given.brokers)))
-  yield* Effect.scoped(program(given)).pipe(Effect.provide(live))
-  // The channel to the parent would keep the process alive.
-  yield* Effect.sync(() => process.disconnect?.())
-}).pipe(Effect.provide(Logger.layer([])))
-
-NodeRuntime.runMain(main)
+TeamMember.run(work, onOrder)

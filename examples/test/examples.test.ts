@@ -39,12 +39,22 @@ const run = (name: string, brokers: ReadonlyArray<string>) =>
     return Effect.sync(() => child.kill("SIGTERM"))
   })
 
-const KafkaWithOrders = Layer.effectDiscard(
-  // On a cluster of one's own the topic may be there already.
-  Effect.flatMap(SharedKafka.SharedKafka, ({ createTopic }) => Effect.ignore(createTopic("orders")))
+const topics = [
+  "orders",
+  "payments",
+  "receipts",
+  "transfers",
+  "booked",
+  "transfers-dead"
+]
+
+const KafkaWithTopics = Layer.effectDiscard(
+  Effect.flatMap(SharedKafka.SharedKafka, ({ createTopic }) =>
+    // On a cluster of one's own they may be there already.
+    Effect.forEach(topics, (topic) => Effect.ignore(createTopic(topic))))
 ).pipe(Layer.provideMerge(SharedKafka.layer))
 
-layer(KafkaWithOrders, { timeout: "3 minutes" })(
+layer(KafkaWithTopics, { timeout: "3 minutes" })(
   "on a cluster that KAFKA_BROKERS names",
   (it) => {
     for (const name of examples) {
