@@ -46,7 +46,7 @@ export const make = <Job, Order, Report>(
   const looks = new Set<() => void>()
   let failure: TeamFailed | null = null
   const look = () => {
-    for (const one of [...looks]) one()
+    for (const one of looks) one()
   }
   const watch = (isSo: () => boolean) =>
     Effect.callback<void, TeamFailed>((resume) => {

@@ -1,7 +1,7 @@
 /**
- * The job with its faults: the input is written in three parts, while two workers process it. In the
- * second part one of them is killed, in the third the network is cut, each in the middle of an open
- * transaction.
+ * The job with its faults: the input is written in three parts, while two workers process it. In
+ * the second part one of them is killed, in the third the network is cut, each in the middle of an
+ * open transaction.
  *
  * Nothing here is left to timing: a fault strikes when a worker says that all of a batch is sent
  * and nothing of it committed, and the network is healed when both workers say that it is gone.

@@ -1,8 +1,8 @@
 /**
  * A process that runs the pipeline: a member of the group like any other.
  *
- * What it tells the quickstart is for the table, and what it is told lets the quickstart kill it, or
- * cut its network, just when a transaction is half done.
+ * What it tells the quickstart is for the table, and what it is told lets the quickstart kill it,
+ * or cut its network, just when a transaction is half done.
  */
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as Deferred from "effect/Deferred"
