@@ -254,7 +254,7 @@ const runSeed = (seed: number) =>
     return { exits: world.exits, records: inputs(world).length }
   }).pipe(Effect.scoped)
 
-const seeds = Dice.seeds(200)
+const seeds = Dice.seeds(100)
 
 describe("random failures, rebalances, zombies and faults of the network", () => {
   for (let from = 0; from < seeds.length; from += 50) {
