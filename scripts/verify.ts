@@ -90,7 +90,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "tests",
-    budgetSeconds: 110,
+    budgetSeconds: 160,
     steps: [
       vitest("unit tests", "--project", "core", "--project", "bench"),
       vitest("the tools for tests", "--project", "testing")
@@ -98,19 +98,19 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "drivers",
-    budgetSeconds: 160,
+    budgetSeconds: 260,
     steps: [
       vitest("contract, faults and bad input", "--project", "kafkajs", "--project", "proof")
     ]
   },
   {
     name: "second driver",
-    budgetSeconds: 160,
+    budgetSeconds: 190,
     steps: [vitest("contract, faults and bad input", "--project", "platformatic")]
   },
   {
     name: "soak, short",
-    budgetSeconds: 75,
+    budgetSeconds: 100,
     steps: [{
       name: "20 seconds of faults on three nodes",
       command: source("packages/proof/scripts/soak.ts", "--minutes", "0.33")
@@ -118,7 +118,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "examples",
-    budgetSeconds: 100,
+    budgetSeconds: 150,
     steps: [
       vitest("examples", "--project", "examples"),
       vitest("snippets", "--project", "scripts", "test/snippets")
@@ -131,13 +131,13 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "slow tests",
-    budgetSeconds: 900,
+    budgetSeconds: 2100,
     full: true,
     steps: [{ ...vitest("slow tests", "--passWithNoTests"), env: { KAFKA_ONCE_SLOW: "1" } }]
   },
   {
     name: "prove",
-    budgetSeconds: 120,
+    budgetSeconds: 180,
     full: true,
     steps: [{
       name: "raw clients beside the library",
@@ -146,7 +146,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "soak",
-    budgetSeconds: 420,
+    budgetSeconds: 480,
     full: true,
     steps: [{
       name: "5 minutes of faults on three nodes",
@@ -155,7 +155,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "bench",
-    budgetSeconds: 300,
+    budgetSeconds: 420,
     full: true,
     steps: [{
       name: "shortest benchmark",
