@@ -69,9 +69,11 @@ describe.each(PipelineRig.modes)("a pipeline, %s", (mode, capabilities) => {
       })
       yield* PipelineRig.start({ ...double, driver }, {
         process: (batch) =>
-          batch.records.some(({ value }) => value === "b") && failures-- > 0
-            ? Effect.fail("own")
-            : PipelineRig.copy(batch)
+          Effect.gen(function*() {
+            const isFailing = batch.records.some(({ value }) => value === "b") && failures-- > 0
+            if (isFailing) return yield* Effect.fail("own")
+            yield* PipelineRig.copy(batch)
+          })
       })
       produce(double, 0, "a")
       yield* pass(1_000)
