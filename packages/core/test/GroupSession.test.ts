@@ -252,7 +252,8 @@ describe("a session", () => {
       leaders: (topics) =>
         Effect.sync(() => {
           const count = next("Metadata", counts)
-          return topics.map((topic) => ({ topic, code: 0, leaders: Array(count).fill(1) }))
+          const code = count === 0 ? 3 : 0
+          return topics.map((topic) => ({ topic, code, leaders: Array(count).fill(1) }))
         }),
       join: ({ memberId }) =>
         Effect.suspend(() => answer("JoinGroup", next("JoinGroup", joins))).pipe(
@@ -338,6 +339,24 @@ describe("a session", () => {
       // At the start, at the assignment, and then every few seconds.
       const { seen } = yield* tags({ counts: [1, 1, 2] }, 3, 20_000)
       assert.deepStrictEqual(seen, ["Assigned", "Revoking", "Assigned"])
+    }))
+
+  it.effect("ends when its topic stays unknown, and not when it is so for a moment", () =>
+    Effect.gen(function*() {
+      const gone = "Metadata: code 3: A topic of the consumer's is unknown"
+      const deleted = yield* tags({ counts: [1, 1, 0] }, 4, 60_000)
+      assert.deepStrictEqual(deleted.seen, ["Assigned", "Revoking", "Assigned", gone])
+      const { calls, protocol } = makeGroup({ counts: [1, 1, 0, 0, 1] })
+      const session = yield* GroupSession.open(protocol, options)
+      const failed = yield* Effect.forkScoped(
+        Effect.flip(Effect.forever(Effect.flatMap(
+          session.nextEvent,
+          (event) => event._tag === "Revoking" ? event.release : Effect.void
+        )))
+      )
+      yield* TestClock.adjust(60_000)
+      assert.isUndefined(failed.pollUnsafe())
+      assert.isAbove(calls.length, 50)
     }))
 
   it.effect("does not wait longer for a release than the group does", () =>

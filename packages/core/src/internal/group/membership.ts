@@ -20,6 +20,7 @@ import type { Health } from "./health.ts"
 import type { OwnedPartitions } from "./ownedPartitions.ts"
 import * as Signal from "./signal.ts"
 
+const unknownTopic = 3
 const illegalGeneration = 22
 const unknownMemberId = 25
 const rebalanceInProgress = 27
@@ -27,8 +28,14 @@ const rebalanceInProgress = 27
 /** The coordinator is starting, moving or elsewhere: 14, 15 and 16. */
 const isMoving = (code: number): boolean => code >= 14 && code <= 16
 
-/** How often the leading member looks for new partitions. */
-const partitionsMillis = 5_000
+/** How often members look at their topics, and the leading one for new partitions. */
+const topicsMillis = 5_000
+
+/**
+ * So many times in a row a topic may be unknown before it is taken for deleted: a broker that has
+ * just started does not know it for a moment.
+ */
+const unknownMax = 3
 
 /** Between two attempts that were not answered. */
 const pauseMillis = 250
@@ -49,6 +56,8 @@ export const run = Effect.fnUntraced(function*(
   let answeredAt = yield* Clock.currentTimeMillis
   /** The partitions that were assigned to the group, where this member leads it. */
   let assignedCounts: ReadonlyMap<string, number> | null = null
+  /** How often in a row a topic of this member's was unknown. */
+  let unknownTimes = 0
 
   const tell = (event: SessionEvent) => Effect.asVoid(Queue.offer(events, event))
 
@@ -146,13 +155,27 @@ export const run = Effect.fnUntraced(function*(
     }
   })
 
-  /** Whether the leading member finds more or fewer partitions than it has assigned. */
+  /**
+   * Whether the leading member finds more or fewer partitions than it has assigned. Fails when a
+   * topic of this member's is gone: the group would go on without it, and nobody would be told.
+   */
   const isOutgrown = Effect.gen(function*() {
-    const before = assignedCounts
-    if (before === null) return false
-    const now = yield* partitionCounts([...before.keys()])
-    return [...before].some(([topic, count]) => now.get(topic) !== count)
-  }).pipe(Effect.orElseSucceed(() => false))
+    const before = assignedCounts ?? new Map<string, number>()
+    const looked = yield* Effect.result(
+      protocol.leaders([...new Set([...options.topics, ...before.keys()])])
+    )
+    // Who does not answer says nothing about topics.
+    if (looked._tag === "Failure" && codeOf(looked.failure) !== unknownTopic) return false
+    const topics = looked._tag === "Success" ? looked.success : []
+    const isGone = ({ code, topic }: { readonly code: number; readonly topic: string }) =>
+      code === unknownTopic && options.topics.includes(topic)
+    unknownTimes = looked._tag === "Failure" || topics.some(isGone) ? unknownTimes + 1 : 0
+    if (unknownTimes >= unknownMax) return yield* topicGone
+    return topics.some(({ leaders, topic }) => {
+      const count = before.get(topic)
+      return count !== undefined && count !== leaders.length
+    })
+  })
 
   const nextBeat = Effect.raceFirst(
     Effect.sleep(heartbeatIntervalMillis),
@@ -181,7 +204,7 @@ export const run = Effect.fnUntraced(function*(
           return yield* exit.failure
         }
         const now = yield* Clock.currentTimeMillis
-        if (!isHolding && now - lookedAt >= partitionsMillis) {
+        if (!isHolding && now - lookedAt >= topicsMillis) {
           lookedAt = now
           if (yield* isOutgrown) return "rebalance"
         }
@@ -274,6 +297,12 @@ const unreadable = (): DriverError =>
     failure: Failure.NotKafka(),
     detail: "Another member of the group speaks another protocol"
   })
+
+const topicGone = new DriverError({
+  request: "Metadata",
+  failure: Failure.Answered({ code: unknownTopic }),
+  detail: "A topic of the consumer's is unknown"
+})
 
 const notAMember = new DriverError({
   request: "Heartbeat",
