@@ -194,7 +194,8 @@ const awaitDone = (kafka: LogReader.At, input: string, groupId: string) =>
   )
 
 /**
- * Starts a recorded member of the bench's group in this process, with short timeouts.
+ * Starts a recorded member of the bench's group in this process, with short timeouts; each time one
+ * with a number of its own in the history.
  *
  * @category operations
  * @since 0.1.0
@@ -207,13 +208,15 @@ export const startMember = <E = never>(
   > = {}
 ) => {
   const { groupId, input, output, run } = bench
-  return PipelineHistory.make<E>({
-    groupId,
-    input,
-    output,
-    run,
-    ...bench.next(),
-    settings: { ...timeouts, batch: { records: 20 }, ...settings },
-    ...changes
-  })
+  return Effect.suspend(() =>
+    PipelineHistory.make<E>({
+      groupId,
+      input,
+      output,
+      run,
+      ...bench.next(),
+      settings: { ...timeouts, batch: { records: 20 }, ...settings },
+      ...changes
+    })
+  )
 }

@@ -117,12 +117,6 @@ const killed = (it: It, options: Options): void => {
   )
 }
 
-/** What tells a worker that it was out of the group. */
-const losses: ReadonlySet<string> = new Set(["Lost", "Rejoining"])
-
-const assertLost = (lines: ReadonlyArray<string>): void =>
-  assert.isTrue(lines.some((line) => losses.has(line)), `a loss in:\n${lines.join("\n")}`)
-
 const frozen = (it: It, options: Options): void => {
   it.effect.each<Pick<Moment, "step" | "at">>([
     { step: "before its first send", at: "polled" },
@@ -140,11 +134,10 @@ const frozen = (it: It, options: Options): void => {
         if (typeof at !== "string") yield* Workers.release
         yield* victim.signal("SIGCONT")
         // The first call is that of the transaction that was open.
-        const outcome = yield* victim.told(`outcome ${call ?? 0}`)
-        assert.strictEqual(outcome, "Aborted")
+        assert.strictEqual(yield* victim.told(`outcome ${call ?? 0}`), "Aborted")
+        yield* Workers.awaitLoss(victim)
         yield* place.bench.awaitDone
         yield* Workers.end([other, victim])
-        assertLost(yield* victim.lines)
         yield* place.bench.assertExact
         yield* Effect.log(`frozen ${step}: taken over within ${millis} ms`)
       }),
@@ -170,9 +163,9 @@ const blocked = (it: It, options: Options): void => {
         assert.isBelow(millis, takeOverMillisMax)
         yield* victim.told("unblocked")
         assert.strictEqual(yield* victim.told(`outcome ${call}`), "Aborted")
+        yield* Workers.awaitLoss(victim)
         yield* place.bench.awaitDone
         yield* Workers.end([other, victim])
-        assertLost(yield* victim.lines)
         yield* place.bench.assertExact
         yield* Effect.log(`blocked: taken over within ${millis} ms`)
       }),

@@ -93,18 +93,18 @@ export const make = <E = never>(
   Effect.gen(function*() {
     const recorder = yield* HistoryRecorder.make(options)
     const outcomes = new Set<Fiber.Fiber<unknown, unknown>>()
-    const scope = yield* Effect.scope
     // Registered before the pipeline, so that it runs when that has ended.
     yield* Effect.addFinalizer(() =>
-      Effect.timeoutOption(
-        Effect.suspend(() => Fiber.awaitAll([...outcomes])),
-        outcomeLimit
+      Effect.suspend(() => Fiber.awaitAll([...outcomes])).pipe(
+        Effect.timeoutOption(outcomeLimit),
+        Effect.andThen(Effect.suspend(() => Fiber.interruptAll([...outcomes])))
       )
     )
+    // Detached, for what is forked in the scope is interrupted before the pipeline has drained.
     const later = (effect: Effect.Effect<void>) =>
-      Effect.flatMap(Effect.forkIn(effect, scope), (fiber) => {
+      Effect.map(Effect.forkDetach(effect), (fiber) => {
         outcomes.add(fiber)
-        return Effect.void
+        fiber.addObserver(() => outcomes.delete(fiber))
       })
     const running = yield* ExactlyOnce.make<Bytes, Bytes, E | KafkaError, Transaction.Transaction>({
       ...options.settings,

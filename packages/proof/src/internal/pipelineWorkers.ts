@@ -123,6 +123,13 @@ export const meet = (place: Place, at: At, blockMillis = 0) =>
 /** Three batches in each partition. */
 const perPartition = 60
 
+/** What tells a worker that it was out of the group. */
+const losses: ReadonlySet<string> = new Set(["Lost", "Rejoining"])
+
+/** Waits until a worker has learned that it was out of the group. */
+export const awaitLoss = (worker: Worker) =>
+  awaitLines(worker, (lines) => lines.some((line) => losses.has(line)), "a loss")
+
 export const release = Effect.flatMap(ProxiedKafka.Proxy, (proxy) => proxy.release(gate))
 
 /** How long until one of the others has records of every partition that the victim had. */
