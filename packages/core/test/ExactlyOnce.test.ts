@@ -235,6 +235,19 @@ describe("transactional ids", () => {
       assert.isBelow(first("seek"), first("send"))
     }))
 
+  it.effect("I5: group fencing without stable offsets is not enough for one id a process", () =>
+    Effect.gen(function*() {
+      const { double } = yield* PipelineRig.make({
+        capabilities: { groupFencing: true, stableOffsets: false }
+      })
+      produce(double, 0, "a")
+      yield* pass(1_000)
+      const ids = double.calls.filter(({ operation }) => operation === "initialize")
+        .map(({ transactionalId }) => transactionalId)
+      assert.sameMembers(ids, ["kafka-once.billing.input.0", "kafka-once.billing.input.1"])
+      assert.deepStrictEqual(visible(double), ["0:0:a"])
+    }))
+
   it.effect("with group fencing one id serves all partitions, with the group's generation", () =>
     Effect.gen(function*() {
       const { double } = yield* PipelineRig.make({

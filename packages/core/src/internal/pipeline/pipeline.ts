@@ -22,7 +22,8 @@ import * as WorkLane from "./workLane.ts"
  *
  * Which transactions there are is the driver's capability: with group fencing the group refuses the
  * offsets of a member that is out of it, so that one transactional id serves every partition that
- * the process ever has (KIP-447). Without it nothing but a transactional id fences, so that each
+ * the process ever has (KIP-447). A new owner then has to read stable offsets, because it ends no
+ * transaction of the old one. Without either nothing but a transactional id fences, so that each
  * partition has its own, the same in whichever process the partition is (I5).
  */
 export const make = <K, V, E, R>(
@@ -38,7 +39,8 @@ export const make = <K, V, E, R>(
     const required = settings.deadLetterTopic === null
       ? settings.outputs
       : [...settings.outputs, settings.deadLetterTopic]
-    const own = driver.capabilities.groupFencing
+    const { groupFencing, stableOffsets } = driver.capabilities
+    const own = groupFencing && stableOffsets
       ? yield* sharing(settings, metrics)
       : (member: Member, lane: Lane) => ownAlone(settings, metrics, member, lane)
     return yield* MemberLife.make(
