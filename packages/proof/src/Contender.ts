@@ -102,8 +102,8 @@ export interface Producer {
  *
  * *Shape*
  * - `producer`: connects one to the brokers; the end of its scope is its orderly end.
- * - `copied`: adds the offsets of the first record of partitions 0 and 1 to one transaction, both at
- *   once, and commits it. `null` where the client cannot do that outside of a consumer group.
+ * - `copied`: adds the offsets of the first record of partitions 0 and 1 to one transaction, both
+ *   at once, and commits it. `null` where the client cannot do that outside of a consumer group.
  *
  * @category models
  * @since 0.1.0

@@ -45,8 +45,8 @@ export type DriverLayer = Layer.Layer<KafkaDriver, unknown, Brokers>
  *
  * *Shape*
  * - `broker`: the broker that the contract runs on.
- * - `neverSends`: requests for which the driver has no use there, such as AddOffsetsToTxn at version
- *   2 of the transaction protocol.
+ * - `neverSends`: requests for which the driver has no use there, such as AddOffsetsToTxn at
+ *   version 2 of the transaction protocol.
  *
  * @category models
  * @since 0.1.0

@@ -166,7 +166,7 @@ const lostCommits = (it: It, driver: DriverAt): void => {
         })
     ))
 
-  it.effect("a commit that arrives after its transaction was decided decides nothing (P6, P7)", () =>
+  it.effect("a commit that arrives after its transaction was decided is void (P6, P7)", () =>
     withProducer(
       driver,
       ({ topic, proxy, transactionalId, visible }, producer) =>
