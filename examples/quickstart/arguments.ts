@@ -59,8 +59,8 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
   }
   if (values.help === true) return { _tag: "Exit", text: usage, code: 0 }
   const records = Number(values.records ?? 20_000)
-  if (!Number.isSafeInteger(records) || records < 1 || records > 2_000_000) {
-    return refuse(`--records takes a whole number from 1 to 2000000, not "${values.records}".`)
+  if (!Number.isSafeInteger(records) || records < 2 || records > 2_000_000) {
+    return refuse(`--records takes a whole number from 2 to 2000000, not "${values.records}".`)
   }
   const driver = driverNames.find((name) => name === (values.driver ?? driverNames[0]))
   if (driver === undefined) {

@@ -2,8 +2,8 @@
  * What an independent reader sees, compared with what a plain program computes from the file.
  */
 import type { CommittedRecord } from "@kafka-once/testing/CommittedRecords"
+import type { Tally } from "./crew.ts"
 import type { AirportSum, Expected } from "./flights.ts"
-import type { Tally } from "./job.ts"
 import { batchHeader } from "./pipeline.ts"
 
 /** What the reader found in each topic. */

@@ -12,6 +12,7 @@ import type { Batch } from "@kafka-once/core/ExactlyOnceOptions"
 import * as Topic from "@kafka-once/core/Topic"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -74,6 +75,9 @@ const delaysOf = (flights: ReadonlyArray<Flight>): ReadonlyMap<string, typeof De
   return delays
 }
 
+/** How long one request may go without an answer. */
+export const requestTimeout = Duration.seconds(1)
+
 /** The header that tells which attempt at which batch a record is of. */
 export const batchHeader = "batch"
 
@@ -103,12 +107,12 @@ export const make = (
     consumer: {
       sessionTimeout: "6 seconds",
       heartbeatInterval: "1 second",
-      requestTimeout: "1 second"
+      requestTimeout
     },
     producer: {
       transactionTimeout: "5 seconds",
       commitTimeout: "2 seconds",
-      requestTimeout: "1 second"
+      requestTimeout
     }
   })
 

@@ -1,35 +1,36 @@
 /**
- * A progress bar on a terminal; nothing where the output is none.
+ * What happens, as it happens: a line for each event, and under them a bar where the output is a
+ * terminal.
  */
 
 const width = 40
 
-/** Draws how many of `total` records are done. */
+/** Tells how far the job is. */
 export interface Progress {
+  /** So many more records are done. */
   readonly add: (count: number) => void
-  /** Everything is done, whatever was told. */
-  readonly end: () => void
+  readonly tell: (what: string) => void
 }
 
-/** Makes a progress bar. */
+/** Tells of `total` records on standard output. */
 export const makeProgress = (total: number): Progress => {
   const { stdout } = process
-  if (!stdout.isTTY) return { add: () => {}, end: () => {} }
+  const startedAt = performance.now()
   let done = 0
-  const draw = () => {
+  const bar = (): string => {
     const filled = Math.min(width, Math.round((done / total) * width))
-    const bar = "█".repeat(filled) + "░".repeat(width - filled)
-    stdout.write(`\r  ${bar} ${done}/${total} records`)
+    return `  ${"█".repeat(filled)}${"░".repeat(width - filled)} ${done} of ${total}`
   }
+  // A bar stays on its line until something else is written there.
+  const clear = stdout.isTTY ? "\r\u001B[K" : ""
   return {
     add: (count) => {
       done += count
-      draw()
+      if (stdout.isTTY) stdout.write(`${clear}${bar()}`)
     },
-    end: () => {
-      done = total
-      draw()
-      stdout.write("\n")
+    tell: (what) => {
+      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
+      stdout.write(`${clear}${seconds.padStart(6)} s  ${what}\n`)
     }
   }
 }

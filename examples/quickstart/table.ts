@@ -2,8 +2,8 @@
  * The closing table, for people.
  */
 import type { Comparison } from "./comparison.ts"
+import type { Tally } from "./crew.ts"
 import type { Expected } from "./flights.ts"
-import type { Tally } from "./job.ts"
 
 /** What the table tells. */
 export interface Told {

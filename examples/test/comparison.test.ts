@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { CommittedRecord } from "@kafka-once/testing/CommittedRecords"
 import { compare, isRight, type Read } from "../quickstart/comparison.ts"
+import type { Tally } from "../quickstart/crew.ts"
 import { compute } from "../quickstart/flights.ts"
-import type { Tally } from "../quickstart/job.ts"
 import { batchHeader } from "../quickstart/pipeline.ts"
 
 const encoder = new TextEncoder()

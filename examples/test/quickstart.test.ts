@@ -106,7 +106,7 @@ describe("the quickstart", () => {
 
   it.each([
     ["--records", "none"],
-    ["--records", "0"],
+    ["--records", "1"],
     ["--driver", "carrier pigeon"],
     ["--brokers", "nowhere"],
     ["--unknown"],
