@@ -286,13 +286,13 @@ const request = <A>(
     }
     state.load++
     let written = false
-    const timer = setTimeout(() => {
+    const timer = limitTo(timeoutMillis, () => {
       const detail = `${keyOf(state.address)}: no answer within ${timeoutMillis} ms`
       const failure = written ? Failure.NoAnswer() : Failure.NotSent()
       // Whoever is told goes on at once, and must find the connection closed.
       destroy(state)
       settle(Effect.fail(new DriverError({ request: message.request, failure, detail })))
-    }, timeoutMillis)
+    })
     whenReady(state, () => {
       if (settled) return
       const withTags = version >= message.flexibleFrom
@@ -321,6 +321,10 @@ const request = <A>(
       if (!written) settle(Effect.interrupt)
     })
   })
+
+/** At the client's edge, where an Effect's own time limit would cost each request a fiber. */
+const limitTo = (millis: number, onReached: () => void): NodeJS.Timeout =>
+  setTimeout(onReached, millis)
 
 const unsupported = (
   { request, versions: [oldest, newest] }: Message<unknown>,
