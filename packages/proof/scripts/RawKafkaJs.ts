@@ -1,7 +1,14 @@
 /**
  * kafkajs without the library: transactions as its own documentation writes them.
  */
-import { type Contender, Problem, type Producer, times, Told } from "@kafka-once/proof/Contender"
+import {
+  type Connecting,
+  type Contender,
+  Problem,
+  type Producer,
+  times,
+  Told
+} from "@kafka-once/proof/Contender"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
@@ -22,19 +29,41 @@ export const make: Effect.Effect<Contender, never, Scope.Scope> = Effect.gen(fun
   )
   return {
     name: "kafkajs",
-    producer: ({ brokers, transactionalId }) =>
+    producer: (options) => Effect.map(connect(clients, options), producerOf),
+    copied: (options) =>
       Effect.gen(function*() {
-        const client = connection(brokers, transactionalId)
-        clients.push(client)
-        yield* Effect.acquireRelease(
-          call(() => client.connect()),
-          () => Effect.ignore(call(() => client.disconnect()))
+        const client = yield* connect(clients, options)
+        const transaction = yield* call(() => client.transaction())
+        const partitions = [0, 1].map((partition) => ({ partition, offset: "1" }))
+        return yield* call(() =>
+          transaction.sendOffsets({
+            consumerGroupId: options.groupId,
+            topics: [{ topic: options.topic, partitions }]
+          })
+        ).pipe(
+          Effect.andThen(call(() => transaction.commit())),
+          Effect.exit,
+          Effect.flatMap((exit) => ended(transaction, exit))
         )
-        return producerOf(client)
-      }),
-    copied: null
+      })
   }
 })
+
+const connect = (
+  clients: Array<Client>,
+  { brokers, transactionalId }: Connecting
+): Effect.Effect<Client, Problem, Scope.Scope> =>
+  Effect.suspend(() => {
+    const client = connection(brokers, transactionalId)
+    clients.push(client)
+    return Effect.as(
+      Effect.acquireRelease(
+        call(() => client.connect()),
+        () => Effect.ignore(call(() => client.disconnect()))
+      ),
+      client
+    )
+  })
 
 /** The defaults of kafkajs, with short times. It has others of its own under NODE_ENV=test. */
 const connection = (brokers: ReadonlyArray<string>, transactionalId: string): Client =>

@@ -14,6 +14,7 @@ import { hiddenRefusal } from "./scenarios/HiddenRefusal.ts"
 import { lateCommit } from "./scenarios/LateCommit.ts"
 import { lostCommitAnswer } from "./scenarios/LostCommitAnswer.ts"
 import { lostSendAnswers } from "./scenarios/LostSendAnswers.ts"
+import { offsetsOfAStranger } from "./scenarios/OffsetsOfAStranger.ts"
 import { restart } from "./scenarios/Restart.ts"
 import { wrongPassword } from "./scenarios/WrongPassword.ts"
 
@@ -28,6 +29,7 @@ export const ofKafkaJs: ReadonlyArray<Scenario> = [
   abortWhilePending,
   closeWhilePending,
   lostCommitAnswer,
+  offsetsOfAStranger,
   hiddenRefusal,
   concurrentSends
 ]

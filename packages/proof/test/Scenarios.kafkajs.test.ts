@@ -17,6 +17,7 @@ const anomalies: Readonly<Record<string, ReadonlyArray<string>>> = {
   P2: [`"aborted" was aborted and is visible all the same`],
   P3: ["after the close the client opened", "Produce", `"late" was appended after the close`],
   P4: [`the commit of "first" failed`, "it is committed", "no transaction can be begun any more"],
+  P5: ["the transaction is committed", "moved by the stranger to 1 and 1"],
   P13: ["TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "KafkaJSGroupCoordinatorNotFound"],
   P14: ["is lost", "is visible 2 times"]
 }
