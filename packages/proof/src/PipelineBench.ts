@@ -64,7 +64,7 @@ export interface Options {
 }
 
 /** For the group to come to the end of its input, when every fault is over. */
-const doneLimit = "90 seconds"
+const doneLimit = "60 seconds"
 
 /**
  * Makes topics of its own.
@@ -172,7 +172,8 @@ const sample = (
     Effect.repeat(Schedule.spaced("500 millis"))
   )
 
-const awaitDone = (kafka: LogReader.At, input: string, groupId: string) =>
+/** The partitions that the group is not at the end of, or what kept them from being read. */
+const left = (kafka: LogReader.At, input: string, groupId: string) =>
   Effect.gen(function*() {
     const logs = yield* LogReader.read(kafka, input)
     const committed = new Map(
@@ -180,18 +181,39 @@ const awaitDone = (kafka: LogReader.At, input: string, groupId: string) =>
         .filter(({ topic }) => topic === input)
         .map(({ offset, partition }) => [partition, offset])
     )
-    // What is committed may stand before a marker at the very end.
-    return logs.every(({ highWatermark, partition }) =>
-      (committed.get(partition) ?? 0n) >= highWatermark - 1n
-    )
-  }).pipe(
-    Effect.repeat({ until: (isDone) => isDone, schedule: Schedule.spaced("100 millis") }),
-    Effect.asVoid,
-    Effect.timeoutOrElse({
-      duration: doneLimit,
-      orElse: () => Effect.fail(new Error(`the group is not at the end within ${doneLimit}`))
+    return logs.flatMap(({ highWatermark, partition }) => {
+      const position = committed.get(partition) ?? 0n
+      // What is committed may stand before a marker at the very end.
+      return position >= highWatermark - 1n
+        ? []
+        : [`${partition} at ${position} of ${highWatermark}`]
     })
+  }).pipe(
+    // A node may be down, or the event loop blocked.
+    Effect.catch((error) => Effect.succeed([error.message]))
   )
+
+const awaitDone = (kafka: LogReader.At, input: string, groupId: string) =>
+  Effect.suspend(() => {
+    let last: ReadonlyArray<string> = []
+    return left(kafka, input, groupId).pipe(
+      Effect.tap((now) =>
+        Effect.sync(() => {
+          last = now
+        })
+      ),
+      Effect.repeat({
+        until: (now) => now.length === 0,
+        schedule: Schedule.spaced("100 millis")
+      }),
+      Effect.asVoid,
+      Effect.timeoutOrElse({
+        duration: doneLimit,
+        orElse: () =>
+          Effect.fail(new Error(`not at the end within ${doneLimit}: ${last.join(", ")}`))
+      })
+    )
+  })
 
 /**
  * Starts a recorded member of the bench's group in this process, with short timeouts; each time one
