@@ -1,36 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { execFile, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-
-const main = fileURLToPath(new URL("../quickstart/main.ts", import.meta.url))
-const nodeArguments = ["--conditions=@kafka-once/source", main]
-
-const environment = { ...process.env, KAFKA_BROKERS: undefined }
-
-const run = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = environment) =>
-  new Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>(
-    (resolve) =>
-      execFile(
-        process.execPath,
-        [...nodeArguments, ...args],
-        { timeout: 150_000, env },
-        (error, stdout, stderr) =>
-          resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr })
-      )
-  )
-
-const inFolder = async (use: (folder: string) => Promise<void>) => {
-  const folder = mkdtempSync(join(tmpdir(), "kafka-once-quickstart-"))
-  try {
-    await use(folder)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-}
+import { environment, inFolder, nodeArguments, run } from "./runQuickstart.ts"
 
 describe("the quickstart", () => {
   it.each([
@@ -80,7 +53,9 @@ describe("the quickstart", () => {
         stdio: ["ignore", "pipe", "inherit"]
       })
       const exited = once(child, "exit")
-      await once(child.stdout, "data") // the broker runs, and the workers are about to
+      for await (const text of child.stdout) {
+        if (String(text).includes("flights come in")) break
+      }
       process.kill(-child.pid!, "SIGINT")
       assert.deepStrictEqual(await exited, [130, null])
       assert.throws(() => process.kill(-child.pid!, 0), "ESRCH")
@@ -95,6 +70,12 @@ describe("the quickstart", () => {
     })
     assert.strictEqual(code, 1)
     assert.include(`${stdout}${stderr}`, "Java 17")
+  })
+
+  it("says so where there is no cluster at the addresses", async () => {
+    const { code, stdout, stderr } = await run(["--brokers", "127.0.0.1:1"])
+    assert.strictEqual(code, 1)
+    assert.include(`${stdout}${stderr}`, "Check the addresses")
   })
 
   it("is refused at once where the file of --json cannot be written", async () => {
