@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import type { ConsumerSessionOptions } from "../src/ConsumerDriver.ts"
 import { DriverError, Failure } from "../src/DriverError.ts"
@@ -387,6 +389,49 @@ describe("a session", () => {
       const before = calls.length
       yield* TestClock.adjust(10_000)
       assert.strictEqual(calls.length, before)
+    }))
+
+  it.effect("leaves the group when its scope closes while it joins, under the id that it gets", () =>
+    Effect.gen(function*() {
+      const { calls, protocol } = makeGroup({})
+      const answer = yield* Deferred.make<void>()
+      const left: Array<string> = []
+      const scope = yield* Scope.make()
+      yield* Scope.provide(
+        GroupSession.open({
+          ...protocol,
+          join: (request) => Effect.andThen(Deferred.await(answer), protocol.join(request)),
+          leave: (group, membership) => {
+            left.push(membership.memberId)
+            return protocol.leave(group, membership)
+          }
+        }, options),
+        scope
+      )
+      yield* TestClock.adjust(1)
+      const closing = yield* Effect.forkScoped(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust(1)
+      assert.isUndefined(closing.pollUnsafe(), "it waits for its join")
+      yield* Deferred.succeed(answer, undefined)
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(left, ["member-1"])
+      assert.deepStrictEqual(calls, ["JoinGroup 0", "LeaveGroup 0"])
+    }))
+
+  it.effect("does not wait longer for its join than the others need to hear of it", () =>
+    Effect.gen(function*() {
+      const { calls, protocol } = makeGroup({})
+      const scope = yield* Scope.make()
+      yield* Scope.provide(
+        GroupSession.open({ ...protocol, join: () => Effect.never }, options),
+        scope
+      )
+      yield* TestClock.adjust(1)
+      const closing = yield* Effect.forkScoped(Scope.close(scope, Exit.void))
+      const { heartbeatIntervalMillis, requestTimeoutMillis } = options
+      yield* TestClock.adjust(heartbeatIntervalMillis + requestTimeoutMillis)
+      assert.isDefined(closing.pollUnsafe())
+      assert.deepStrictEqual(calls, [])
     }))
 
   it.effect("is no member before it has joined", () =>

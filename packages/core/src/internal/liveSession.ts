@@ -122,11 +122,14 @@ const closeLimit = Duration.seconds(1)
 /**
  * Closes what belongs to a session, and waits for it, but not for ever.
  */
-export const closeScope = (scope: Scope.Closeable): Effect.Effect<void> =>
+export const closeScope = (
+  scope: Scope.Closeable,
+  limit: Duration.Duration = closeLimit
+): Effect.Effect<void> =>
   Scope.close(scope, Exit.void).pipe(
     Effect.catchDefect((defect) => Effect.logWarning("kafka-once: closing a session died", defect)),
     Effect.forkDetach({ startImmediately: true }),
-    Effect.flatMap((fiber) => Effect.timeoutOption(Fiber.await(fiber), closeLimit)),
+    Effect.flatMap((fiber) => Effect.timeoutOption(Fiber.await(fiber), limit)),
     Effect.asVoid
   )
 

@@ -145,7 +145,7 @@ const leave = (
     member.closing = true
     yield* letGo(member, [...member.lanes.values()], drainTimeout, hurry)
     yield* Effect.timeoutOption(Fiber.awaitAll([...member.ending.values()]), endLimit)
-    // Closes the session, which leaves the group; the driver has a second for it.
+    // Closes the session, which leaves the group; that is bounded.
     yield* Fiber.interrupt(loop)
     yield* Scope.close(scope, Exit.void)
     yield* PubSub.shutdown(member.events)

@@ -45,9 +45,19 @@ const once = (member: Member): Effect.Effect<never, DriverError> =>
     ).pipe(
       // Without its session nothing is owned any more: the group gives it to others.
       Effect.onExit(() => lost(member, [...member.lanes.values()])),
-      Effect.onExit(() => closeScope(scope))
+      Effect.onExit(() => closeScope(scope, leaveLimit(member)))
     )
   })
+
+/**
+ * A member that goes while it joins waits for the answer, which comes when the others have heard of
+ * the rebalance; then it leaves. It owns nothing meanwhile, so that no release adds to this.
+ */
+const leaveLimit = ({ settings }: Member): Duration.Duration =>
+  [settings.heartbeatInterval, settings.requestTimeout, settings.requestTimeout].reduce(
+    Duration.sum,
+    Duration.seconds(1)
+  )
 
 const open = (member: Member): Effect.Effect<ConsumerSession, DriverError, Scope.Scope> => {
   const { driver, settings } = member

@@ -56,6 +56,8 @@ export const run = Effect.fnUntraced(function*(
   let answeredAt = yield* Clock.currentTimeMillis
   /** The partitions that were assigned to the group, where this member leads it. */
   let assignedCounts: ReadonlyMap<string, number> | null = null
+  /** Completes when the join that is on its way is answered. */
+  let joining: Deferred.Deferred<void> | null = null
   /** How often in a row a topic of this member's was unknown. */
   let unknownTimes = 0
 
@@ -106,6 +108,8 @@ export const run = Effect.fnUntraced(function*(
   })
 
   const joinOnce = Effect.gen(function*() {
+    const answer = Deferred.makeUnsafe<void>()
+    joining = answer
     const joined = yield* protocol.join({
       groupId,
       memberId,
@@ -116,8 +120,17 @@ export const run = Effect.fnUntraced(function*(
         name: Assignment.assignor,
         metadata: Assignment.encodeSubscription(options.topics)
       }]
-    })
-    memberId = joined.memberId
+    }).pipe(
+      Effect.tap((joined) =>
+        Effect.sync(() => {
+          memberId = joined.memberId
+        })
+      ),
+      Effect.ensuring(Effect.suspend(() => {
+        joining = null
+        return Deferred.succeed(answer, undefined)
+      }))
+    )
     const under = { generationId: joined.generationId, memberId, groupInstanceId }
     const bytes = yield* protocol.sync({
       groupId,
@@ -264,6 +277,19 @@ export const run = Effect.fnUntraced(function*(
   )
   yield* Effect.forkScoped(
     Effect.catch(life, (error) => Effect.andThen(lose, Queue.fail(events, error)))
+  )
+
+  // Registered after the fiber is forked, so that it runs before that is interrupted. Until a join is
+  // answered the member has no id to leave under, and the broker reads nothing more of the connection.
+  // One that goes without leaving holds up its group for the session timeout, where it leads.
+  yield* Effect.addFinalizer(() =>
+    joining === null || groupInstanceId !== null
+      ? Effect.void
+      // The others hear of the rebalance with their next heartbeat.
+      : Effect.timeoutOption(
+        Deferred.await(joining),
+        heartbeatIntervalMillis + options.requestTimeoutMillis
+      )
   )
 
   const heartbeat = Effect.suspend(() =>
