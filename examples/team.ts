@@ -63,7 +63,8 @@ export const make = <Job, Order, Report>(
     watch(isSo).pipe(
       Effect.timeoutOrElse({
         duration: limit,
-        orElse: () => Effect.fail(new TeamFailed({ problem: `Waited ${limit} for ${what}.` }))
+        orElse: () =>
+          Effect.fail(new TeamFailed({ problem: `${what} did not come within ${limit}.` }))
       })
     )
 
@@ -84,7 +85,7 @@ export const make = <Job, Order, Report>(
             }
             look()
           })
-          child.send(job as object)
+          send(child, job)
           return child
         }),
         (child) => {
@@ -92,25 +93,30 @@ export const make = <Job, Order, Report>(
           return gone(child, "SIGKILL")
         }
       )
-      const hasEnded = () => child.exitCode !== null || child.signalCode !== null
-      const member: Member<Order> = {
-        // A worker that has just died is told nothing, and its exit tells the rest.
-        tell: (order) => Effect.sync(() => child.connected && child.send(order as object)),
-        kill: Effect.suspend(() => {
+      /** Lets the worker end, and fails when it did not end as it should. */
+      const end = (what: string, how: () => unknown, isAsItShould: () => boolean) =>
+        Effect.suspend(() => {
           isFree = true
-          child.kill("SIGKILL")
-          return until(`the end of the worker ${name}`, hasEnded)
-        }),
-        dismiss: Effect.suspend(() => {
-          isFree = true
-          if (child.connected) child.disconnect()
-          return until(`the worker ${name} to drain`, hasEnded)
+          how()
+          return until(what, () => child.exitCode !== null || child.signalCode !== null)
         }).pipe(
-          Effect.andThen(Effect.suspend(() =>
-            child.exitCode === 0 ? Effect.void : Effect.fail(
-              new TeamFailed({ problem: `The worker ${name} drained with ${child.exitCode}.` })
-            )
-          ))
+          Effect.andThen(Effect.suspend(() => {
+            if (isAsItShould()) return Effect.void
+            const problem = `${what} was with ${child.signalCode ?? `code ${child.exitCode}`}.`
+            return Effect.fail(new TeamFailed({ problem }))
+          }))
+        )
+      const member: Member<Order> = {
+        tell: (order) => Effect.sync(() => send(child, order)),
+        kill: end(
+          `The death of the worker ${name}`,
+          () => child.kill("SIGKILL"),
+          () => child.signalCode === "SIGKILL"
+        ),
+        dismiss: end(
+          `The drain of the worker ${name}`,
+          () => child.connected && child.disconnect(),
+          () => child.exitCode === 0
         )
       }
       return member
@@ -127,6 +133,11 @@ const run = (file: URL): ChildProcess =>
     execArgv: ["--conditions=@kafka-once/source"],
     stdio: ["ignore", "inherit", "inherit", "ipc"]
   })
+
+/** Sends; to a worker that has just died it does nothing, and its exit tells the rest. */
+const send = (child: ChildProcess, message: unknown): void => {
+  if (child.connected) child.send(message as object, () => {})
+}
 
 const gone = (child: ChildProcess, signal: NodeJS.Signals) =>
   Effect.callback<void>((resume) => {

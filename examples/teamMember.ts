@@ -9,8 +9,8 @@ import * as Logger from "effect/Logger"
 /** Tells the program something. */
 export const report = <Report>(message: Report): Effect.Effect<void> =>
   Effect.sync(() => {
-    // Without the channel there is nobody left to tell.
-    if (process.connected) process.send?.(message)
+    // Without the channel there is nobody left to tell, and its closing ends this process.
+    if (process.connected) process.send?.(message, undefined, undefined, () => {})
   })
 
 /**

@@ -63,7 +63,7 @@ export const make = (driver: DriverName, { brokers, names }: Cluster, records: n
     /** Waits for a worker that has sent all of a batch and committed nothing of it. */
     awaitHolder: Effect.suspend(() =>
       Effect.map(
-        team.until("a batch that is half done", () => holder() !== undefined),
+        team.until("A batch that is half done", () => holder() !== undefined),
         () => holder()![0]
       )
     ),
@@ -83,7 +83,7 @@ export const make = (driver: DriverName, { brokers, names }: Cluster, records: n
         all().reduce((sum, { seen }) => sum + seen.owns, 0) === partitions
     ),
     awaitUnreachable: team.until(
-      "the workers to notice that the network is cut",
+      "The news that no worker reaches the brokers",
       () => all().every(({ seen }) => seen.isUnreachable)
     ),
     dismiss: Effect.suspend(() =>
