@@ -109,7 +109,7 @@ const parts: ReadonlyArray<Part> = [
     steps: [vitest("contract, faults and bad input", "--project", "platformatic")]
   },
   {
-    name: "soak, short",
+    name: "short soak",
     budgetSeconds: 100,
     steps: [{
       name: "20 seconds of faults on three nodes",

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import { type Capabilities } from "@kafka-once/core/KafkaDriver"
-import type { KafkaError } from "@kafka-once/core/KafkaError"
+import { CommitOutcomeUnknown, KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -298,6 +298,57 @@ describe("a commit without an answer", () => {
         Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(41n)))
       )
       Rig.reason(exit, "CommitOutcomeUnknown")
+    }))
+
+  it.effect("and with offsets alone is never called aborted later, when the group has moved back", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.ActNoAnswer())
+      double.always("committedOffsets", Fault.Hang())
+      const { exit } = yield* Rig.timed(
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+      )
+      Rig.reason(exit, "CommitOutcomeUnknown")
+      double.heal()
+      const error = Rig.kafkaError(exit)
+      assert.strictEqual((yield* resolveLater(double, error))._tag, "Committed")
+      yield* Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(10n)))
+      const later = yield* Rig.timed(resolveLater(double, error))
+      assert(Exit.isSuccess(later.exit))
+      assert.strictEqual(later.exit.value._tag, "Unknown")
+    }))
+
+  it.effect("and with offsets alone is fenced later before anything is said of it", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      double.script("commit", Fault.NoAnswer())
+      double.always("committedOffsets", Fault.Hang())
+      const { exit } = yield* Rig.timed(
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+      )
+      double.heal()
+      const before = double.count("initialize")
+      const later = yield* Rig.timed(resolveLater(double, Rig.kafkaError(exit)))
+      assert(Exit.isSuccess(later.exit))
+      assert.strictEqual(later.exit.value._tag, "Unknown")
+      assert.strictEqual(double.count("initialize"), before + 1)
+    }))
+
+  it.effect("of which nothing was acknowledged is aborted, once it is fenced", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
+      yield* Rig.scopeForm(producer, body)
+      const before = double.count("initialize")
+      const reason = new CommitOutcomeUnknown({
+        transactionalId: "orders-0",
+        producerId: 1n,
+        epoch: 0,
+        acknowledged: [],
+        offsets: []
+      })
+      const told = yield* resolveLater(double, new KafkaError({ operation: "commit", reason }))
+      assert.strictEqual(told._tag, "Aborted")
+      assert.strictEqual(double.count("initialize"), before + 1)
     }))
 
   it.effect("a committed transaction in a failed run forbids to run it again", () =>

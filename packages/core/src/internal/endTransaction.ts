@@ -181,7 +181,8 @@ const resolveUnknown = (
         reason,
         limit: left(),
         requestTimeout,
-        fenced
+        fenced,
+        atOnce: true
       })
       : TransactionOutcome.Unknown({ reason })
     if (takenOver !== null) {

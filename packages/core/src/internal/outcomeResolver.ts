@@ -36,6 +36,10 @@ const lookSchedule = Schedule.min([
  *
  * `fenced` tells that a newer session of the same id exists, so that the transaction is decided and
  * no late request can change that. Before it, only an end marker counts; a marker never changes.
+ *
+ * `atOnce` tells that the producer itself asks, right after its commit: the group's offset is still
+ * what the transaction has found or made it. Later the group may have been rewound, or its offset
+ * have expired, and an older offset proves nothing.
  */
 export interface Question {
   readonly driver: KafkaDriver["Service"]
@@ -43,6 +47,7 @@ export interface Question {
   readonly limit: Duration.Duration
   readonly requestTimeout: Duration.Duration
   readonly fenced: boolean
+  readonly atOnce: boolean
 }
 
 /**
@@ -72,10 +77,8 @@ export const lookUnfenced = (question: Question): Effect.Effect<Evidence> =>
     if (markers._tag === "Decisive") return markers
     if (reason.offsets.length === 0) return reason.acknowledged.length === 0 ? notYet : markers
     const offsets = yield* lookAtOffsets(question)
-    if (offsets._tag === "Decisive") {
-      return offsets.outcome._tag === "Committed" ? offsets : notYet
-    }
-    return markers._tag === "NotYet" ? notYet : offsets
+    if (offsets._tag === "Decisive") return offsets
+    return markers._tag === "NotYet" || offsets._tag === "NotYet" ? notYet : gone
   }).pipe(
     Effect.timeoutOrElse({ duration: question.limit, orElse: () => Effect.succeed(notYet) })
   )
@@ -132,17 +135,21 @@ const lookAtMarkers = (
  * that wrote them.
  */
 const lookAtOffsets = (
-  { driver, reason, requestTimeout }: Question
+  { atOnce, driver, fenced, reason, requestTimeout }: Question
 ): Effect.Effect<Evidence> => {
   const wanted = reason.offsets[0]!
   const { groupId, topic, partition } = wanted
   return driver.committedOffsets(groupId, [{ topic, partition }]).pipe(
     Effect.map(([found]) => {
       if (found?.metadata === wanted.token) return committedBy("committed offset")
-      // A newer position may have been written over ours; an older one was not moved by us. Unless
-      // the offset is read stable, our own may be on its way still.
+      // A newer position may have been written over ours.
       const isOlder = found === undefined || found.offset === null || found.offset < wanted.offset
       if (!isOlder) return gone
+      // Without a fence the commit may still come, and with it its token.
+      if (!fenced) return notYet
+      // An older position was not moved by us; but later it may have been moved back since.
+      if (!atOnce) return gone
+      // Unless the offset is read stable, our own may be on its way still.
       return driver.capabilities.stableOffsets ? aborted : notYet
     }),
     Effect.timeoutOrElse({ duration: requestTimeout, orElse: () => Effect.succeed(notYet) }),

@@ -25,7 +25,7 @@ export const resolve = (
     const { transactionalId } = reason
     const settings = yield* ProducerOptions.resolve({ transactionalId })
     const { requestTimeout, resolveTimeout } = settings
-    const resolver = { driver, reason, limit: resolveTimeout, requestTimeout }
+    const resolver = { driver, reason, limit: resolveTimeout, requestTimeout, atOnce: false }
     const first = yield* OutcomeResolver.lookUnfenced({ ...resolver, fenced: false })
     if (first._tag === "Decisive") return first.outcome
     // A fence cannot bring back what is gone, and would end a producer that lives.
