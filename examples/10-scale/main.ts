@@ -10,7 +10,9 @@ import * as Platformatic from "@kafka-once/platformatic/Platformatic"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Ends from "../ends.ts"
 import * as Team from "../team.ts"
 import * as Feed from "./feed.ts"
 import type { Job, Report } from "./worker.ts"
@@ -46,10 +48,12 @@ const work = (brokers: ReadonlyArray<string>) =>
         const from = performance.now()
         const before = new Map([...reports].map(([name, { committed }]) => [name, committed]))
         const here = () => [...present.keys()].map((name) => ({ name, ...reports.get(name)! }))
-        yield* team.until(what, () =>
+        yield* team.until(`A share for each, when ${what},`, () =>
           here().reduce((sum, { owns }) => sum + owns, 0) === partitions &&
           here().every(({ committed, name }) => committed > before.get(name)!))
-        const shares = here().map(({ name, owns }) => `${name} ${owns}`).join(", ")
+        const shares = here().map(({ name, owns }) =>
+          `${name} ${owns}`
+        ).join(", ")
         const seconds = ((performance.now() - from) / 1_000).toFixed(1)
         yield* Console.log(`${what}, after ${seconds} s: ${shares}`)
       })
@@ -65,7 +69,8 @@ const work = (brokers: ReadonlyArray<string>) =>
     yield* leave("w3", "dismiss")
     yield* settle("w1 was killed, w3 has left")
     const { count, ends } = yield* feed.stop
-    yield* Effect.raceFirst(Feed.awaitDone("squares", ends), team.broken)
+    const done = Ends.awaitCommitted("squares", "numbers", ends, Duration.minutes(2))
+    yield* Effect.raceFirst(done, team.broken)
     yield* Effect.forEach(present.values(), ({ dismiss }) => dismiss, { concurrency: 2 })
     return count
   }).pipe(Effect.scoped, Effect.provide(Platformatic.layer({ brokers })))

@@ -1,14 +1,12 @@
 /**
- * Writes the input, and remembers where it ends.
+ * Writes the input.
  */
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as Effect from "effect/Effect"
+import * as Ends from "../ends.ts"
 import type { Cluster } from "./cluster.ts"
 import type { Line } from "./flights.ts"
-
-/** What has been written, by partition: the offset behind the last record. */
-export type Ends = Map<number, bigint>
 
 const transactionRecords = 5_000
 
@@ -17,7 +15,7 @@ export const layer = ({ names }: Cluster) =>
   TransactionalProducer.layer({ transactionalId: `${names.group}-feed` })
 
 /** Writes lines, some thousand in a transaction, and notes in `ends` where they are. */
-export const write = (topic: string, lines: ReadonlyArray<Line>, ends: Ends) =>
+export const write = (topic: string, lines: ReadonlyArray<Line>, ends: Ends.Ends) =>
   Effect.gen(function*() {
     const producer = yield* TransactionalProducer.TransactionalProducer
     for (let from = 0; from < lines.length; from += transactionRecords) {
@@ -26,8 +24,6 @@ export const write = (topic: string, lines: ReadonlyArray<Line>, ends: Ends) =>
       const written = yield* Transaction.send(records).pipe(
         producer.withTransaction({ retry: Transaction.defaultSchedule })
       )
-      for (const { offset, partition } of written) {
-        if (offset >= (ends.get(partition) ?? 0n)) ends.set(partition, offset + 1n)
-      }
+      Ends.note(ends, written)
     }
   })

@@ -6,12 +6,10 @@
  * Nothing here is left to timing: a fault strikes when a worker says that all of a batch is sent
  * and nothing of it committed, and the network is healed when both workers say that it is gone.
  */
-import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
-import { TeamFailed } from "../team.ts"
+import * as Ends from "../ends.ts"
 import { type Cluster, partitions } from "./cluster.ts"
 import * as Crew from "./crew.ts"
 import { driverLayer, type DriverName } from "./driver.ts"
@@ -23,7 +21,7 @@ import { requestTimeout } from "./pipeline.ts"
 export const run = (driver: DriverName, cluster: Cluster, lines: ReadonlyArray<Line>) =>
   Effect.gen(function*() {
     const crew = Crew.make(driver, cluster, lines.length)
-    const ends: Feed.Ends = new Map()
+    const ends: Ends.Ends = new Map()
     const write = (from: number, to: number) =>
       Feed.write(
         cluster.names.raw,
@@ -54,7 +52,9 @@ export const run = (driver: DriverName, cluster: Cluster, lines: ReadonlyArray<L
     yield* crew.awaitHolder
     yield* cutOnce(crew, cluster)
 
-    const done = awaitDone(cluster, ends, Duration.millis(120_000 + lines.length))
+    const { group, raw } = cluster.names
+    const limit = Duration.millis(120_000 + lines.length)
+    const done = Ends.awaitCommitted(group, raw, ends, limit)
     yield* Effect.raceFirst(done, crew.broken)
     crew.tally.millis = performance.now() - startedAt
     crew.tell("every flight is processed; reading what is committed")
@@ -79,26 +79,3 @@ const cutOnce = (crew: ReturnType<typeof Crew.make>, { network }: Cluster) =>
     crew.tally.cutMillis = performance.now() - cutAt
     crew.tell("both workers have noticed; the network is healed")
   }).pipe(Effect.ensuring(network.heal))
-
-/** Waits until the group's committed offsets are behind all of the input. */
-const awaitDone = ({ names }: Cluster, ends: Feed.Ends, limit: Duration.Duration) =>
-  KafkaDriver.use(({ committedOffsets }) =>
-    committedOffsets(
-      names.group,
-      [...ends.keys()].map((partition) => ({ topic: names.raw, partition }))
-    )
-  ).pipe(
-    Effect.map((all) =>
-      all.every(({ offset, partition }) => offset !== null && offset >= ends.get(partition)!)
-    ),
-    // The broker does not tell while a transaction has offsets pending.
-    Effect.orElseSucceed(() => false),
-    Effect.repeat({ until: (isDone) => isDone, schedule: Schedule.spaced("200 millis") }),
-    Effect.timeoutOrElse({
-      duration: limit,
-      orElse: () => {
-        const problem = `The workers are not done after ${Duration.format(limit)}.`
-        return Effect.fail(new TeamFailed({ problem }))
-      }
-    })
-  )
