@@ -189,6 +189,17 @@ describe("sending that fails", () => {
       assert.strictEqual(Rig.reason(partition, "UnknownTopic").partition, 3)
     }))
 
+  it.effect("to a partition that its topic got a moment ago goes there at once", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      const to = (partition: number) =>
+        Rig.scopeForm(producer, (transaction) => transaction.send([Rig.record("a", partition)]))
+      yield* to(0)
+      double.broker.createTopic("orders", 4)
+      const [record] = yield* to(3)
+      assert.strictEqual(record?.partition, 3)
+    }))
+
   it.effect("offsets of two generations of a group in one transaction is refused", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make()

@@ -68,10 +68,11 @@ const sendAll = (
     if (Result.isFailure(encoded)) return taint(transaction, "send", encoded.failure)
     const counts = new Map<string, number>()
     const unknown = new Set<string>()
-    for (const { topic } of encoded.success) {
-      if (counts.has(topic) || unknown.has(topic)) continue
-      const count = core.topics.known(topic, clock)
-      if (count === null) unknown.add(topic)
+    for (const { partition, topic } of encoded.success) {
+      if (unknown.has(topic)) continue
+      const count = counts.get(topic) ?? core.topics.known(topic, clock)
+      // A partition beyond those that are known may be new.
+      if (count === null || (partition ?? 0) >= count) unknown.add(topic)
       else counts.set(topic, count)
     }
     return unknown.size === 0 && queue.hasRoom()
