@@ -101,8 +101,8 @@ const topics = (it: It, options: Options): void => {
         const told = ({ partition }: { readonly partition: number }, outcome: string) => {
           if (outcome === "Committed") committed.add(partition)
         }
-        yield* PipelineBench.startMember(bench, { told })
-        yield* PipelineBench.startMember(bench, { told })
+        const one = yield* PipelineBench.startMember(bench, { told })
+        const other = yield* PipelineBench.startMember(bench, { told })
         yield* bench.write(40)
         yield* bench.awaitDone
         assert.deepStrictEqual([...committed].toSorted(), [0, 1, 2, 3])
@@ -110,7 +110,7 @@ const topics = (it: It, options: Options): void => {
         const from = yield* Clock.currentTimeMillis
         yield* raisePartitions(bench.kafka, bench.input, 6)
         yield* bench.write(40, 6)
-        yield* bench.awaitDone
+        yield* Effect.raceAllFirst([bench.awaitDone, one.failed, other.failed])
         const millis = (yield* Clock.currentTimeMillis) - from
         assert.deepStrictEqual([...committed].toSorted(), [0, 1, 2, 3, 4, 5])
         yield* bench.assertExact

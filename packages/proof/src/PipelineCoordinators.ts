@@ -80,13 +80,14 @@ const moves = (
     }
     yield* bench.write(perPartition)
     yield* awaitCommitted(() => committed >= 20)
-    const node = coordinator === "group"
-      ? yield* kafka.groupCoordinatorOf(groupId)
-      : yield* kafka.transactionCoordinatorOf(
+    const coordinatorNow = coordinator === "group"
+      ? kafka.groupCoordinatorOf(groupId)
+      : kafka.transactionCoordinatorOf(
         capabilities.groupFencing
           ? `kafka-once.${groupId}.one.0`
           : `kafka-once.${groupId}.${input}.0`
       )
+    const node = yield* coordinatorNow
     yield* node[how]
     const before = committed
     assert.isBelow(before, 4 * perPartition, "work that was left when the node was gone")
@@ -94,6 +95,7 @@ const moves = (
     yield* awaitCommitted(() => committed > before)
     const millis = (yield* Clock.currentTimeMillis) - from
     yield* bench.awaitDone
+    assert.notStrictEqual((yield* coordinatorNow).id, node.id)
     yield* node.start
     yield* kafka.awaitInSync
     yield* bench.write(10)
