@@ -3,7 +3,7 @@ import * as KafkaJs from "../src/KafkaJs.ts"
 
 PipelineStorm.suite("kafkajs", {
   driver: (brokers) => KafkaJs.layer({ brokers }),
-  capabilities: KafkaJs.capabilities,
+  kinds: ["dynamic"],
   seconds: 60,
   seed: Number(process.env["KAFKA_ONCE_SEED"] ?? 6)
 })

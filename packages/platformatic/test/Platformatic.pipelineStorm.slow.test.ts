@@ -3,7 +3,7 @@ import * as Platformatic from "../src/Platformatic.ts"
 
 PipelineStorm.suite("platformatic", {
   driver: (brokers) => Platformatic.layer({ brokers }),
-  capabilities: Platformatic.capabilities,
+  kinds: ["dynamic", "static"],
   seconds: 60,
   seed: Number(process.env["KAFKA_ONCE_SEED"] ?? 6)
 })

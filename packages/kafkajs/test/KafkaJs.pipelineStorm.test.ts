@@ -1,9 +1,0 @@
-import * as PipelineStorm from "@kafka-once/proof/PipelineStorm"
-import * as KafkaJs from "../src/KafkaJs.ts"
-
-PipelineStorm.suite("kafkajs", {
-  driver: (brokers) => KafkaJs.layer({ brokers }),
-  capabilities: KafkaJs.capabilities,
-  seconds: 20,
-  seed: Number(process.env["KAFKA_ONCE_SEED"] ?? 6)
-})
