@@ -69,10 +69,14 @@ if (parsed._tag === "Exit") {
   stream.write(`${parsed.text}\n`)
   process.exitCode = parsed.code
 } else {
+  const failed = () => {
+    process.exitCode = 1
+  }
   NodeRuntime.runMain(
-    Effect.flatMap(main(parsed.arguments), (isRight) =>
-      Effect.sync(() => {
-        if (!isRight) process.exitCode = 1
-      }))
+    Effect.matchEffect(main(parsed.arguments), {
+      onSuccess: (isRight) => isRight ? Effect.void : Effect.sync(failed),
+      // Its message says what to do; where it was raised helps nobody.
+      onFailure: ({ message }) => Effect.andThen(Console.error(`\n${message}`), Effect.sync(failed))
+    })
   )
 }
