@@ -74,10 +74,11 @@ export interface Running<E> {
  * itself. Nothing is read meanwhile beyond the bounds of the prefetch.
  *
  * *Errors*: what `process` fails with, where there is no dead-letter topic; and `KafkaError`:
- * `Misconfigured`, `UnsupportedByDriver` and `UnknownTopic` before anything is read;
- * `NotAuthorized`; `TransactionTimedOut` where `process` takes too long three times from one
- * position; `ProducerFenced` where another pipeline uses its transactional ids; `OffsetOutOfRange`;
- * `UndecodableRecord` without a dead-letter topic. A defect of `process` stays the same defect.
+ * `Misconfigured` and `UnsupportedByDriver` before anything is read; `UnknownTopic`, also when a
+ * topic of the input is deleted later; `NotAuthorized`; `TransactionTimedOut` where `process` takes
+ * too long three times from one position; `ProducerFenced` where another pipeline uses its
+ * transactional ids; `OffsetOutOfRange`; `UndecodableRecord` without a dead-letter topic. A defect
+ * of `process` stays the same defect.
  *
  * **Gotchas**
  *
