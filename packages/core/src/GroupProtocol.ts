@@ -1,9 +1,9 @@
 /**
  * The requests of a consumer, for clients that offer these rather than a consumer.
  *
- * A driver whose client speaks them implements {@link GroupProtocol}, one attempt each, and gets from
- * `GroupSession` everything that a `ConsumerSession` must do. A client that hides these requests
- * implements `ConsumerSession` itself.
+ * A driver whose client speaks them implements {@link GroupProtocol}, one attempt each, and gets
+ * from `GroupSession` everything that a `ConsumerSession` must do. A client that hides these
+ * requests implements `ConsumerSession` itself.
  *
  * @since 0.1.0
  */
@@ -130,8 +130,8 @@ export interface PartitionFetch extends TopicPartition {
  * remembers until a request to it fails. `fetch` and `listOffset` are told the node; a fetch that
  * waits for records must not hold up the requests to the group.
  *
- * *Concurrency*: there is at most one `fetch` to a node at a time. Requests to the group may overlap
- * with one another; the client may send them in turn.
+ * *Concurrency*: there is at most one `fetch` to a node at a time. Requests to the group may
+ * overlap with one another; the client may send them in turn.
  *
  * @category models
  * @since 0.1.0

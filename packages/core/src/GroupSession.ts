@@ -20,9 +20,9 @@ import * as OwnedPartitions from "./internal/group/ownedPartitions.ts"
  *
  * **Details**
  *
- * The session holds revocations, and tells last stable offsets. Rebalances are eager: all partitions
- * are revoked, then assigned anew by range, as the Java client's `RangeAssignor` does. The leading
- * member looks for new partitions every few seconds.
+ * The session holds revocations, and tells last stable offsets. Rebalances are eager: all
+ * partitions are revoked, then assigned anew by range, as the Java client's `RangeAssignor` does.
+ * The leading member looks for new partitions every few seconds.
  *
  * *Errors*: `Metadata` with the code of a topic that cannot be used, or the failure of that first
  * request. What goes wrong later is told by `nextEvent`.

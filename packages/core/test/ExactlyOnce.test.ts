@@ -53,7 +53,7 @@ describe.each(PipelineRig.modes)("a pipeline, %s", (mode, capabilities) => {
       assert.strictEqual(committed(double, 0), 2n)
     }))
 
-  it.effect("rule 13: what it has committed is not read again, though the group does not know yet", () =>
+  it.effect("rule 13: what it has committed is not read again while the group does not know", () =>
     Effect.gen(function*() {
       const double = yield* PipelineRig.makeDouble({ capabilities })
       let failures = 1

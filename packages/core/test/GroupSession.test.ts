@@ -391,7 +391,7 @@ describe("a session", () => {
       assert.strictEqual(calls.length, before)
     }))
 
-  it.effect("leaves the group when its scope closes while it joins, under the id that it gets", () =>
+  it.effect("leaves the group also while it joins, under the id that it gets", () =>
     Effect.gen(function*() {
       const { calls, protocol } = makeGroup({})
       const answer = yield* Deferred.make<void>()

@@ -144,7 +144,7 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       }
     }))
 
-  it.effect("a span of what has failed names the error, by the broker's name where it has one", () =>
+  it.effect("a span of what has failed names the error, by the broker's name if it has one", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make({ capabilities: { commitRetry: false } })
       const errorTypes = (fault: (double: DriverDouble) => void, fails: boolean) =>

@@ -300,7 +300,7 @@ describe("a commit without an answer", () => {
       Rig.reason(exit, "CommitOutcomeUnknown")
     }))
 
-  it.effect("and with offsets alone is never called aborted later, when the group has moved back", () =>
+  it.effect("and with offsets alone is not called aborted later, when the group moved back", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make({ capabilities: withoutRepeat })
       double.script("commit", Fault.ActNoAnswer())

@@ -129,8 +129,7 @@ describe("failure", () => {
 
   it("a detail holds no message of the user's, no secret, and is short", () => {
     const retell = (text: string) => text.replaceAll("secret", "<redacted>")
-    const detailOf = (message: string) =>
-      classify(call([]), new Error(message), retell).detail
+    const detailOf = (message: string) => classify(call([]), new Error(message), retell).detail
     assert.strictEqual(detailOf('Invalid message without value: {"key":"k"}'), "Invalid message")
     assert.strictEqual(detailOf("wrong password secret"), "wrong password <redacted>")
     assert.isAtMost(detailOf("x".repeat(10_000)).length, 310)

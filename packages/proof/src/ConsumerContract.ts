@@ -136,7 +136,7 @@ const reading = (it: It, driver: DriverAt): void => {
         assert.strictEqual(session.watermarks(first(topic))?.highWatermark, 6n)
       })))
 
-  it.effect("an open transaction holds back what follows, and the last stable offset says so (K16)", () =>
+  it.effect("an open transaction holds back what follows, as the last stable offset says (K16)", () =>
     withTopic(driver, {}, ({ options, topic }) =>
       Effect.gen(function*() {
         const open = (yield* Steps.open(`open-${topic}`)).session
@@ -297,7 +297,7 @@ const positions = (it: It, driver: DriverAt): void => {
         assert.deepStrictEqual(yield* Consumer.takeValues(session, first(topic), 1), ["a"])
       })))
 
-  it.effect("positions are committed under the membership they were fetched under, and no other", () =>
+  it.effect("positions are committed under the membership of their fetch, and no other", () =>
     withTopic(driver, { partitions: 2 }, ({ groupId, options, topic }) =>
       Effect.gen(function*() {
         const { assigned, session } = yield* Consumer.openFromStart(options())

@@ -1,11 +1,12 @@
 /**
- * A cluster of three nodes and several programs under faults of all kinds, for as long as one likes,
- * and what the history checker makes of it.
+ * A cluster of three nodes and several programs under faults of all kinds, for as long as one
+ * likes, and what the history checker makes of it.
  *
  * @since 0.1.0
  */
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -27,8 +28,8 @@ import * as Programs from "./soak/programs.ts"
  * *Shape*: `program` is the file that runs `SoakProgram`, `drivers` those that it knows: each
  * program takes the next one. `directory` is an empty one for the histories.
  *
- * *Units and bounds*: `seconds` from the first transaction to the last fault. `seed` draws faults and
- * transactions: the same seed gives the same ones in the same order.
+ * *Units and bounds*: `seconds` from the first transaction to the last fault. `seed` draws faults
+ * and transactions: the same seed gives the same ones in the same order.
  *
  * @category models
  * @since 0.1.0
@@ -52,6 +53,13 @@ export interface Result {
   readonly seed: number
   readonly report: HistoryChecker.Report
   readonly figures: Figures.Figures
+}
+
+/** A program did what nobody had asked it to, or not what it was asked to. */
+class Astray extends Data.TaggedError("Astray")<{ readonly what: string }> {
+  override get message(): string {
+    return this.what
+  }
 }
 
 const topic = "soak"
@@ -153,10 +161,10 @@ const faultsOf = (bench: Outages.Bench, { onProgress, seed }: Options, tally: Fi
 }
 
 /** Fails when a program ends that nobody has asked to. */
-const watch = (programs: Programs.Programs): Effect.Effect<never, Error> =>
+const watch = (programs: Programs.Programs): Effect.Effect<never, Astray> =>
   Effect.raceAllFirst(Array.from({ length: places }, (_, place) => watchPlace(programs, place)))
 
-const watchPlace = (programs: Programs.Programs, place: number): Effect.Effect<never, Error> =>
+const watchPlace = (programs: Programs.Programs, place: number): Effect.Effect<never, Astray> =>
   Effect.gen(function*() {
     for (;;) {
       const program = programs.at(place)
@@ -164,9 +172,9 @@ const watchPlace = (programs: Programs.Programs, place: number): Effect.Effect<n
       // The one that took its place may have been started meanwhile.
       yield* Effect.sleep("2 seconds")
       if (programs.at(place) === program) {
-        return yield* Effect.fail(
-          new Error(`program ${program.process} ended by itself, with ${code}:\n${output}`)
-        )
+        return yield* new Astray({
+          what: `program ${program.process} ended by itself, with ${code}:\n${output}`
+        })
       }
     }
   })
@@ -175,11 +183,12 @@ const end = ({ ended, process, signal }: Programs.Program) =>
   Effect.andThen(signal("SIGTERM"), ended).pipe(
     Effect.timeoutOrElse({
       duration: endLimit,
-      orElse: () => Effect.fail(new Error(`program ${process} did not end within ${endLimit}`))
+      orElse: () =>
+        Effect.fail(new Astray({ what: `program ${process} did not end within ${endLimit}` }))
     }),
     Effect.flatMap(({ code, output }) =>
       code === 0 || code === 130
         ? Effect.void
-        : Effect.fail(new Error(`program ${process} ended with ${code}:\n${output}`))
+        : Effect.fail(new Astray({ what: `program ${process} ended with ${code}:\n${output}` }))
     )
   )

@@ -8,6 +8,7 @@ import * as Transaction from "@kafka-once/core/Transaction"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -81,8 +82,9 @@ export const run = (
       (index) => writer(plan, recorder, index),
       { concurrency: "unbounded", discard: true }
     ).pipe(
-      Effect.provide(HistoryRecorder.sessions(recorder)),
-      Effect.provide(driver(plan.addresses))
+      Effect.provide(
+        Layer.provide(HistoryRecorder.sessions(recorder), driver(plan.addresses))
+      )
     )
   }).pipe(
     Effect.scoped,

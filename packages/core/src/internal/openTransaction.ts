@@ -28,6 +28,7 @@ import type { Event } from "../TransactionState.ts"
 import type { Attempt } from "./attempt.ts"
 import { reasonOf, verdictOf } from "./classify.ts"
 import type { CommitGuard } from "./commitGuard.ts"
+import * as CursorOffsets from "./cursorOffsets.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
 import {
   type LiveSession,
@@ -187,7 +188,9 @@ export const sendOffsets = (
     const refused = refusal(transaction, "sendOffsets", transaction.ended)
     if (refused !== null) return yield* Effect.fail(refused)
     const { driver } = transaction.core
-    if (!driver.capabilities.groupFencing && transaction.guard === null) {
+    const isFenced = driver.capabilities.groupFencing || transaction.guard !== null ||
+      CursorOffsets.isMade(offsets)
+    if (!isFenced) {
       return yield* taint(
         transaction,
         "sendOffsets",

@@ -28,11 +28,14 @@ export const make = Effect.fnUntraced(function*(
       newest = Redacted.value(given)
       return newest
     }),
-    Effect.mapError((error) => {
-      const failed = new Error(`No token was given: ${textOf(error)}`)
-      failed.name = unavailable
-      return failed
-    })
+    // The client takes no other errors than those of JavaScript.
+    Effect.catch((error) =>
+      Effect.sync(() => {
+        const failed = new Error(`No token was given: ${textOf(error)}`)
+        failed.name = unavailable
+        throw failed
+      })
+    )
   )
   return { take: () => run(taken), newest: () => newest }
 })

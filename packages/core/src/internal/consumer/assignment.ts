@@ -128,8 +128,8 @@ export const revoking = (
     )
   })
 
-// Longer than the settling of any transaction, which is bounded by itself. What is not interruptible
-// in a program must not keep a member from leaving.
+// Longer than the settling of any transaction, which is bounded by itself. What is not
+// interruptible in a program must not keep a member from leaving.
 const endLimit = Duration.seconds(60)
 
 /**

@@ -1,6 +1,6 @@
 /**
- * What members of a group tell each other through its coordinator: who subscribes to what, and, from
- * the member that leads, who gets which partitions.
+ * What members of a group tell each other through its coordinator: who subscribes to what, and,
+ * from the member that leads, who gets which partitions.
  *
  * The formats are the Java client's `ConsumerProtocolSubscription` and `ConsumerProtocolAssignment`
  * in version 0, and the assignment is its `RangeAssignor`, so that members of both kinds share a

@@ -279,9 +279,9 @@ export const run = Effect.fnUntraced(function*(
     Effect.catch(life, (error) => Effect.andThen(lose, Queue.fail(events, error)))
   )
 
-  // Registered after the fiber is forked, so that it runs before that is interrupted. Until a join is
-  // answered the member has no id to leave under, and the broker reads nothing more of the connection.
-  // One that goes without leaving holds up its group for the session timeout, where it leads.
+  // Registered after the fiber is forked, so that it runs before that is interrupted. Until a join
+  // is answered the member has no id to leave under, and the broker reads nothing more of the
+  // connection. One that goes without leaving holds up its group for the session timeout.
   yield* Effect.addFinalizer(() =>
     joining === null || groupInstanceId !== null
       ? Effect.void

@@ -1,9 +1,9 @@
 /**
  * The partitions that a member owns, and what was fetched of them and not taken yet.
  *
- * Everything here happens in one step each, and `signal` tells who waits. A fetch that is on its way
- * carries the `turn` of its partition; a seek begins another turn, so that what it answers later is
- * dropped.
+ * Everything here happens in one step each, and `signal` tells who waits. A fetch that is on its
+ * way carries the `turn` of its partition; a seek begins another turn, so that what it answers
+ * later is dropped.
  */
 import type * as Effect from "effect/Effect"
 import type { ConsumerSessionOptions, FetchedBatch, Watermarks } from "../../ConsumerDriver.ts"
