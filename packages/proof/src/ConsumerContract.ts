@@ -136,7 +136,7 @@ const reading = (it: It, driver: DriverAt): void => {
         assert.strictEqual(session.watermarks(first(topic))?.highWatermark, 6n)
       })))
 
-  it.effect("an open transaction holds back what follows, as the last stable offset says (K16)", () =>
+  it.effect("an open transaction holds back what follows; the last stable offset tells (K16)", () =>
     withTopic(driver, {}, ({ options, topic }) =>
       Effect.gen(function*() {
         const open = (yield* Steps.open(`open-${topic}`)).session
