@@ -6,7 +6,9 @@
  */
 import { assert } from "@effect/vitest"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
@@ -63,6 +65,15 @@ export interface Options {
   readonly partitions?: number
 }
 
+/** What the group was not at the end of when time was over. */
+class NotAtTheEnd extends Data.TaggedError("NotAtTheEnd")<{
+  readonly left: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    return `not at the end within ${doneLimit}: ${this.left.join(", ")}`
+  }
+}
+
 /** For the group to come to the end of its input, when every fault is over. */
 const doneLimit = "60 seconds"
 
@@ -104,8 +115,9 @@ export const make = (
         yield* producer.withTransaction(records.length, ({ send }) => send(records))
         written += records.length
       })).pipe(
-        Effect.provide(HistoryRecorder.sessions(recorder)),
-        Effect.provide(driver(kafka.bootstrapServers))
+        Effect.provide(
+          Layer.provide(HistoryRecorder.sessions(recorder), driver(kafka.bootstrapServers))
+        )
       )
     const assertExact = Effect.gen(function*() {
       yield* LogReader.readSettled(kafka, output)
@@ -209,8 +221,7 @@ const awaitDone = (kafka: LogReader.At, input: string, groupId: string) =>
       Effect.asVoid,
       Effect.timeoutOrElse({
         duration: doneLimit,
-        orElse: () =>
-          Effect.fail(new Error(`not at the end within ${doneLimit}: ${last.join(", ")}`))
+        orElse: () => Effect.fail(new NotAtTheEnd({ left: last }))
       })
     )
   })

@@ -251,7 +251,7 @@ const failsAtRandom = (it: It, options: Options): void => {
             }),
             Effect.forever
           )
-          yield* bench.write(100)
+          yield* bench.write(200)
           yield* Effect.raceFirst(
             bench.awaitDone,
             Effect.all([member, member], { concurrency: 2, discard: true })

@@ -28,8 +28,8 @@ const blockMillis = 20_000
  *
  * **Details**
  *
- * - *Shape*: `program` is a file that is one line around `PipelineProgram.run`. `extent` is how much
- *   of it.
+ * - *Shape*: `program` is a file that is one line around `PipelineProgram.run`. `extent` is how
+ *   much of it.
  *
  * @category models
  * @since 0.1.0

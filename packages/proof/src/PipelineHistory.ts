@@ -1,6 +1,6 @@
 /**
- * A pipeline that copies, and whose history is written as it happens: what `process` was given, what
- * it sent, which positions went with it, and what became of it.
+ * A pipeline that copies, and whose history is written as it happens: what `process` was given,
+ * what it sent, which positions went with it, and what became of it.
  *
  * A transaction of the pipeline may hold records of several partitions, each processed by a call of
  * its own. In the history each call is a transaction: its records and its positions are committed

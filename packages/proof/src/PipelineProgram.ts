@@ -18,10 +18,10 @@ import type { DriverAt } from "./ProducerBench.ts"
  *
  * **Details**
  *
- * - *Shape*: `assigned`: it owns a partition, and is about to ask where to begin. `polled`: `process`
- *   has its first records. `sent`: what `process` sends is acknowledged. `offsets`: so are the
- *   positions. `committed`: EndTxn is, and the library does not know it yet. `again`: `process` has
- *   records of a partition for the second time.
+ * - *Shape*: `assigned`: it owns a partition, and is about to ask where to begin. `polled`:
+ *   `process` has its first records. `sent`: what `process` sends is acknowledged. `offsets`: so
+ *   are the positions. `committed`: EndTxn is, and the library does not know it yet. `again`:
+ *   `process` has records of a partition for the second time.
  *
  * @category models
  * @since 0.1.0
@@ -116,7 +116,7 @@ export const timeouts = {
 export const run = (driverAt: DriverAt): Effect.Effect<void, unknown> =>
   Effect.gen(function*() {
     const plan = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Plan))(process.argv[2])
-    yield* pipeline(plan).pipe(
+    return yield* pipeline(plan).pipe(
       Effect.provide(Layer.provide(watched(plan), driverAt(plan.addresses)))
     )
   }).pipe(

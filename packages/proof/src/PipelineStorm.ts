@@ -1,6 +1,6 @@
 /**
- * Five members of one pipeline that join and leave all the time: work goes on, every input is in the
- * output once, and no history has an anomaly.
+ * Five members of one pipeline that join and leave all the time: work goes on, every input is in
+ * the output once, and no history has an anomaly.
  *
  * @since 0.1.0
  */
