@@ -33,7 +33,7 @@ export const offsetsOfAStranger: Scenario = {
       const topic = `topic-${randomUUID().slice(0, 8)}`
       yield* kafka.createTopic(topic, { partitions: 2 })
       if (copied === null) return yield* Effect.die(new Error("the client has no such thing"))
-      const heartbeat = yield* join(kafka.bootstrapServers[0] ?? "", topic)
+      const { heartbeat } = yield* join(kafka.bootstrapServers[0] ?? "", topic)
       yield* heartbeat
       const told = yield* copied({
         brokers: [`${proxy.host}:${proxy.port}`],
@@ -81,8 +81,10 @@ const join = (address: string, groupId: string) =>
     const membership = { groupId, generationId, memberId }
     const synced = yield* client.request("SyncGroup", 2, { ...membership, assignments: [] })
     yield* accepted("SyncGroup", synced.errorCode)
-    return Effect.flatMap(
-      client.request("Heartbeat", 2, membership),
-      (answer) => accepted("Heartbeat", answer.errorCode)
-    )
+    return {
+      heartbeat: Effect.flatMap(
+        client.request("Heartbeat", 2, membership),
+        (answer) => accepted("Heartbeat", answer.errorCode)
+      )
+    }
   })
