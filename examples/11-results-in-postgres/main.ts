@@ -58,12 +58,12 @@ const run = (brokers: ReadonlyArray<string>, database: string) =>
     yield* tables
     yield* pay
     const stopped = new Map<string, number>()
-    const booked = new Map<string, number>()
+    const booked = new Map<string, ReadonlyArray<number>>()
     const team = Team.make<Job, Order, Report>(
       new URL("worker.ts", import.meta.url),
       (name, report) => {
         if (report._tag === "Stopped") stopped.set(name, report.pid)
-        else booked.set(name, (booked.get(name) ?? 0) + report.records)
+        else booked.set(name, [...booked.get(name) ?? [], report.records])
       }
     )
     const start = (name: string, stopAt: Job["stopAt"]) =>
@@ -90,17 +90,22 @@ const run = (brokers: ReadonlyArray<string>, database: string) =>
     const pid = stopped.get("zombie")!
     yield* signal(pid, "SIGSTOP")
     yield* Console.log("a worker was frozen after it had fetched")
-    const heir = yield* start("heir", null)
-    // The one that was killed last had booked a batch of its own.
+    const bookedBefore = booked.get("zombie")?.length ?? 0
+    // Those who are gone have booked some, and the zombie itself has.
     const before = (yield* counts).count
+    const heir = yield* start("heir", null)
     yield* team.until(
       "The rest to be booked",
-      () => before + (booked.get("heir") ?? 0) >= payments
+      () =>
+        before + (booked.get("heir") ?? []).reduce((sum, records) => sum + records, 0) >= payments
     )
     yield* signal(pid, "SIGCONT")
     yield* zombie.tell("go on")
-    yield* team.until("The zombie to go on", () => booked.has("zombie"))
-    yield* Console.log(`the zombie went on and booked ${booked.get("zombie")}`)
+    yield* team.until(
+      "The zombie to go on",
+      () => (booked.get("zombie")?.length ?? 0) > bookedBefore
+    )
+    yield* Console.log(`the zombie went on and booked ${booked.get("zombie")?.[bookedBefore]}`)
     yield* heir.dismiss
     const { count, sum } = yield* counts
     yield* Console.log(

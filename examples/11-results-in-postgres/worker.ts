@@ -5,6 +5,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Consumer from "@kafka-once/core/Consumer"
 import * as Platformatic from "@kafka-once/platformatic/Platformatic"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -58,9 +59,9 @@ const book = (
       where topic = ${topic} and partition = ${partition} for update`
     const next = BigInt(row!.next)
     const unseen = records.filter(({ offset }) => offset >= next)
-    if (unseen.length > 0) {
+    if (Arr.isReadonlyArrayNonEmpty(unseen)) {
       yield* sql`insert into bookings ${
-        sql.insert(unseen.map(({ offset, value }): Record<string, string | number> => ({
+        sql.insert(Arr.map(unseen, ({ offset, value }) => ({
           topic,
           partition,
           position: offset.toString(),

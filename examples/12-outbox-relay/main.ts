@@ -26,7 +26,9 @@ const write = (count: number) =>
   Effect.flatMap(
     PgClient.PgClient,
     (sql) =>
-      sql`insert into outbox (message) select 'order ' || n from generate_series(1, ${count}::int) n`
+      sql`
+        insert into outbox (message)
+        select 'order ' || n from generate_series(1, ${count}::int) n`
   )
 
 /** Two writers: the one with the lower id commits last. */

@@ -196,7 +196,7 @@ it.effect("a position that cannot be read fails the transaction, and can be trie
     assert.deepStrictEqual(double.visible(), ["1", "2"])
   }))
 
-it.effect("a position that does not move is written again after an hour, before Kafka forgets", () =>
+it.effect("a position that does not move is written again after an hour: Kafka forgets", () =>
   Effect.gen(function*() {
     const { double, producer } = yield* Rig.make()
     const cursor = yield* makeCursor(double, producer)
