@@ -131,7 +131,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "slow tests",
-    budgetSeconds: 2100,
+    budgetSeconds: 2700,
     full: true,
     steps: [{ ...vitest("slow tests", "--passWithNoTests"), env: { KAFKA_ONCE_SLOW: "1" } }]
   },

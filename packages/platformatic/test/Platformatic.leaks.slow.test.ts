@@ -5,8 +5,8 @@ import * as Platformatic from "../src/Platformatic.ts"
 const seed = Number(process.env["KAFKA_ONCE_SEED"] ?? 5)
 
 Leaks.suite("platformatic", (brokers) => Platformatic.layer({ brokers }), {
-  scopes: 20_000,
+  scopes: 5_000,
   seed,
   registersBy: "Produce",
-  timeoutMillis: 900_000
+  timeoutMillis: 600_000
 })
