@@ -9,8 +9,14 @@ export interface Import {
   readonly specifier: string
 }
 
-const pattern =
-  /^(?:import|export)\b[^"'`;]*?\bfrom "([^"]+)"|^import "([^"]+)"|\bimport(?:\.meta\.resolve)?\("([^"]+)"\)/gm
+const pattern = new RegExp(
+  [
+    /^(?:import|export)\b[^"'`;]*?\bfrom "([^"]+)"/,
+    /^import "([^"]+)"/,
+    /\bimport(?:\.meta\.resolve)?\("([^"]+)"\)/
+  ].map(({ source }) => source).join("|"),
+  "gm"
+)
 
 /**
  * The imports of a file. It relies on the formatter: statements begin a line and quotes are double,
