@@ -14,7 +14,7 @@ import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import type { KafkaError } from "@kafka-once/core/KafkaError"
 import type { ProducerOptions } from "@kafka-once/core/ProducerOptions"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
-import type * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -33,6 +33,7 @@ import {
   whole
 } from "./internal/networkPayments.ts"
 import * as ProcessUse from "./internal/processUse.ts"
+import * as LogReader from "./LogReader.ts"
 import {
   type Bench,
   type DriverAt,
@@ -80,6 +81,7 @@ export const slowSuite = (name: string, driver: DriverAt): void => {
   inLayer(`a network that is cut, over ${name}, at every moment`, (it) => {
     repeated(it, driver)
     long(it, driver, cases.filter((one) => !atTheCommit.includes(one)))
+    outlasting(it, driver)
   })
 }
 
@@ -205,6 +207,41 @@ const long = (it: It, driver: DriverAt, some: typeof cases): void => {
           yield* assertNothingOpen
         }))
   )
+}
+
+/** What is not sent any more the broker ends by itself; the way back is the same. */
+const outlasting = (it: It, driver: DriverAt): void => {
+  it.effect("a cut that outlasts the transaction's timeout: the broker ends it, and it goes on", () =>
+    withProducer(
+      driver,
+      { ...brief, transactionTimeout: Duration.seconds(3) },
+      (bench, producer) =>
+        Effect.gen(function*() {
+          const { assertNothingOpen, topic, transactionalId, visible } = bench
+          const kafka = yield* EmbeddedKafka.EmbeddedKafka
+          const open = LogReader.openTransactions(kafka, transactionalId)
+          yield* pay(topic, "before").pipe(producer.withTransaction())
+          const exit = yield* pay(topic, "cut").pipe(
+            Effect.andThen(Effect.andThen(bench.proxy.blackhole("both"), Effect.fail("mine"))),
+            producer.withTransaction(),
+            Effect.exit
+          )
+          assert.strictEqual(Option.getOrThrow(Exit.findErrorOption(exit)), "mine")
+          assert.strictEqual((yield* open).length, 1)
+          yield* open.pipe(
+            Effect.repeat({
+              until: (left) => left.length === 0,
+              schedule: Schedule.spaced("100 millis")
+            }),
+            Effect.timeout("10 seconds")
+          )
+          yield* bench.proxy.heal
+          yield* assertRecovers(producer)
+          yield* pay(topic, "after").pipe(producer.withTransaction())
+          assert.deepStrictEqual(yield* visible, whole("before", "after"))
+          yield* assertNothingOpen
+        })
+    ))
 }
 
 /** While nothing answers, both forms fail at once, and say since when; so does the status. */

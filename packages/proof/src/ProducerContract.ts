@@ -146,6 +146,23 @@ const lostCommits = (it: It, driver: DriverAt): void => {
         })
     ))
 
+  it.effect("and under Transaction.retry around the scope", () =>
+    withProducer(
+      driver,
+      ({ topic, proxy, transactionalId, visible }, producer) =>
+        Effect.gen(function*() {
+          const lost = FaultProxyRule.dropResponse({ api: "EndTxn", commit: true, transactionalId })
+          let runs = 0
+          yield* Effect.scoped(Effect.gen(function*() {
+            runs += 1
+            const transaction = yield* producer.begin()
+            yield* transaction.send([{ topic, key: "key", value: "one" }])
+          })).pipe(Transaction.retry(Schedule.recurs(3)), proxy.withRule(lost))
+          assert.strictEqual(runs, 1)
+          assert.deepStrictEqual(yield* visible, ["one"])
+        })
+    ))
+
   it.effect("a commit that never arrived is proven aborted, and run again", () =>
     withProducer(
       driver,
