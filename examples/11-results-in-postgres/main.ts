@@ -14,6 +14,7 @@ import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Postgres from "../postgres.ts"
 import * as Team from "../team.ts"
@@ -114,8 +115,10 @@ const run = (brokers: ReadonlyArray<string>, database: string) =>
     return count === payments && sum === total
   }).pipe(
     Effect.scoped,
-    Effect.provide(Platformatic.layer({ brokers })),
-    Effect.provide(PgClient.layer({ url: Redacted.make(database) }))
+    Effect.provide(Layer.merge(
+      Platformatic.layer({ brokers }),
+      PgClient.layer({ url: Redacted.make(database) })
+    ))
   )
 
 const signal = (pid: number, name: NodeJS.Signals) => Effect.sync(() => process.kill(pid, name))

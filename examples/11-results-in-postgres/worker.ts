@@ -7,6 +7,7 @@ import * as Consumer from "@kafka-once/core/Consumer"
 import * as Platformatic from "@kafka-once/platformatic/Platformatic"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TeamMember from "../teamMember.ts"
@@ -105,8 +106,10 @@ const work = ({ brokers, database, stopAt }: Job) =>
     return yield* Effect.never
   }).pipe(
     Effect.scoped,
-    Effect.provide(Platformatic.layer({ brokers })),
-    Effect.provide(PgClient.layer({ url: Redacted.make(database) }))
+    Effect.provide(Layer.merge(
+      Platformatic.layer({ brokers }),
+      PgClient.layer({ url: Redacted.make(database) })
+    ))
   )
 
 TeamMember.run<Job, Order, unknown>(work, () => goOn())

@@ -44,7 +44,7 @@ const writeOutOfOrder = Effect.gen(function*() {
   ).pipe(Effect.forkChild)
   yield* Deferred.await(isWritten)
   yield* sql`insert into outbox (message) values ('quick')`
-  return Effect.andThen(Deferred.succeed(mayCommit, undefined), Fiber.join(slow))
+  return { commit: Effect.andThen(Deferred.succeed(mayCommit, undefined), Fiber.join(slow)) }
 })
 
 /** Waits until the relay waits for those who are writing. */
@@ -83,10 +83,10 @@ const run = (kafka: EmbeddedKafka.EmbeddedKafka["Service"], database: string) =>
     yield* write(100)
     yield* startAndKill("r1", "sent")
     yield* startAndKill("r2", "committed")
-    const commitSlow = yield* writeOutOfOrder
+    const slow = yield* writeOutOfOrder
     const relay = yield* start("r3", null)
     yield* relayWaits
-    yield* commitSlow
+    yield* slow.commit
     yield* write(100)
     yield* team.until("All rows to be relayed", () => relayed >= 202)
     yield* relay.dismiss

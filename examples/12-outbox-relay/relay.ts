@@ -9,7 +9,7 @@ import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as KafkaJs from "@kafka-once/kafkajs/KafkaJs"
 import * as Platformatic from "@kafka-once/platformatic/Platformatic"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TeamMember from "../teamMember.ts"
 
@@ -70,14 +70,14 @@ const work = ({ brokers, database, driver, stopAt }: Job) =>
           partition: 0,
           value: message
         })))
-        if (stopAt === "sent") yield* stop
+        if (stopAt === "sent") return yield* stop
         return BigInt(rows.at(-1)!.position)
       }), { retry: Transaction.defaultSchedule })
     let last: bigint | null = null
     while (true) {
       const position = yield* relaySome
       if (position !== last && position !== null) {
-        if (stopAt === "committed") yield* stop
+        if (stopAt === "committed") return yield* stop
         yield* TeamMember.report<Report>({ _tag: "Relayed", position: `${position}` })
       } else {
         yield* Effect.sleep("50 millis")
@@ -86,8 +86,10 @@ const work = ({ brokers, database, driver, stopAt }: Job) =>
     }
   }).pipe(
     Effect.scoped,
-    Effect.provide(driverOf(driver, brokers)),
-    Effect.provide(PgClient.layer({ url: Redacted.make(database) }))
+    Effect.provide(Layer.merge(
+      driverOf(driver, brokers),
+      PgClient.layer({ url: Redacted.make(database) })
+    ))
   )
 
 TeamMember.run(work)
