@@ -62,6 +62,16 @@ describe.each(clients)("a cursor, over %s", (_name, capabilities) => {
       assert.deepStrictEqual(double.visible(), ["1", "2"])
     }))
 
+  it.effect("stays where it was when its offsets are refused", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities })
+      const cursor = yield* makeCursor(double, producer)
+      double.script("sendOffsets", Fault.Answer({ code: 30 }))
+      Rig.reason(yield* Effect.exit(cursor.advance(relay(2))), "TransactionTainted")
+      yield* cursor.advance(relay(2))
+      assert.deepStrictEqual(double.visible(), ["1", "2"])
+    }))
+
   it.effect("a lost answer to the commit neither loses nor doubles", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make({ capabilities })
@@ -109,6 +119,7 @@ describe.each(clients)("a cursor, over %s", (_name, capabilities) => {
       const { exit: made } = yield* Rig.timed(Rig.makeProducer(double), 10_000)
       assert(Exit.isSuccess(made))
       const cursor = yield* makeCursor(double, made.value)
+      yield* cursor.advance(relay(1))
       const given: Array<bigint | null> = []
       const passed = yield* Deferred.make<void>()
       const running = yield* Effect.forkChild(
@@ -129,8 +140,8 @@ describe.each(clients)("a cursor, over %s", (_name, capabilities) => {
       yield* other.advance(relay(2))
       yield* Deferred.succeed(passed, undefined)
       const { exit } = yield* Fiber.join(running)
-      assert.deepStrictEqual([exit._tag, given], ["Success", [null, 2n]])
-      assert.deepStrictEqual(double.visible(), ["1", "2", "3", "4"])
+      assert.deepStrictEqual([exit._tag, given], ["Success", [1n, 3n]])
+      assert.deepStrictEqual(double.visible(), ["1", "2", "3", "4", "5"])
     }))
 
   it.effect("refuses a position that goes back, and commits nothing of it", () =>
