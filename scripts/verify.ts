@@ -98,7 +98,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "drivers",
-    budgetSeconds: 260,
+    budgetSeconds: 340,
     steps: [
       vitest("contract, faults and bad input", "--project", "kafkajs", "--project", "proof")
     ]

@@ -1,4 +1,7 @@
-import * as ProducerContract from "@kafka-once/proof/ProducerContract"
+import * as NetworkPartitions from "@kafka-once/proof/NetworkPartitions"
 import * as Platformatic from "../src/Platformatic.ts"
 
-ProducerContract.networks("platformatic", (brokers) => Platformatic.layer({ brokers }))
+const driver = (brokers: ReadonlyArray<string>) => Platformatic.layer({ brokers })
+
+NetworkPartitions.suite("platformatic", driver)
+NetworkPartitions.slowSuite("platformatic", driver)

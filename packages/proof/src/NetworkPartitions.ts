@@ -211,7 +211,7 @@ const long = (it: It, driver: DriverAt, some: typeof cases): void => {
 
 /** What is not sent any more the broker ends by itself; the way back is the same. */
 const outlasting = (it: It, driver: DriverAt): void => {
-  it.effect("a cut that outlasts the transaction's timeout: the broker ends it, and it goes on", () =>
+  it.effect("a cut that outlasts the transaction's timeout: the broker ends it", () =>
     withProducer(
       driver,
       { ...brief, transactionTimeout: Duration.seconds(3) },

@@ -90,20 +90,6 @@ export const suite = (
   )
 }
 
-/**
- * Runs the part of the contract in which the network loses everything for a while; it takes as long
- * as the deadlines do, so that it is a suite of its own.
- *
- * @category testing
- * @since 0.1.0
- */
-export const networks = (name: string, driver: DriverAt): void => {
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
-    `the producer on a bad network, over ${name}`,
-    (it) => partitions(it, driver)
-  )
-}
-
 const lostCommits = (it: It, driver: DriverAt): void => {
   it.effect("a commit whose response is lost is committed once, also under a schedule (P4)", () =>
     withProducer(
@@ -485,33 +471,4 @@ const owners = (it: It, driver: DriverAt): void => {
         yield* send(topic, "again").pipe(producer.withTransaction())
         assert.deepStrictEqual(yield* visible, ["again"])
       }).pipe(Effect.scoped)))
-}
-
-const partitions = (it: It, driver: DriverAt): void => {
-  it.effect.each(["both", "requests", "responses"] as const)(
-    "a network that loses %s gives bounded errors, then fails fast, then goes on by itself",
-    (direction) =>
-      withProducer(driver, ({ topic, proxy, visible }, producer) =>
-        Effect.gen(function*() {
-          const pay = (value: string) => send(topic, value).pipe(producer.withTransaction())
-          yield* pay("before")
-          yield* Effect.gen(function*() {
-            yield* proxy.blackhole(direction)
-            const startedAt = performance.now()
-            const first = yield* Effect.exit(pay("cut off"))
-            assert.strictEqual(reasonOf(first), "TimedOut")
-            assert.isBelow(performance.now() - startedAt, 15_000)
-            const fastFrom = performance.now()
-            assert.strictEqual(reasonOf(yield* Effect.exit(pay("at once"))), "Unreachable")
-            assert.isBelow(performance.now() - fastFrom, 100)
-            assert.isFalse((yield* producer.status).ready)
-          }).pipe(Effect.ensuring(proxy.heal))
-          yield* producer.status.pipe(
-            Effect.repeat({ until: ({ ready }) => ready, schedule: Schedule.spaced("50 millis") }),
-            Effect.timeout("10 seconds")
-          )
-          yield* pay("after")
-          assert.deepStrictEqual(yield* visible, ["after", "before"])
-        }))
-  )
 }
