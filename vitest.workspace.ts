@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config"
 
 // Workspace packages are resolved from their sources, so that tests need no build.
@@ -8,6 +9,10 @@ const slow = process.env["KAFKA_ONCE_SLOW"] === "1"
 
 // Projects whose test files share one broker; it is started when one of them runs.
 const sharesBroker: ReadonlyArray<string> = ["proof", "testing"]
+// By its file, because a setup is resolved before the conditions above count.
+const sharedBroker = fileURLToPath(
+  new URL("packages/testing/src/SharedKafkaSetup.ts", import.meta.url)
+)
 
 const project = (
   name: string,
@@ -20,7 +25,7 @@ const project = (
   test: {
     name,
     root,
-    globalSetup: sharesBroker.includes(name) ? ["@kafka-once/testing/SharedKafkaSetup"] : [],
+    globalSetup: sharesBroker.includes(name) ? [sharedBroker] : [],
     include: [slow ? `${tests}/*.slow.test.ts` : `${tests}/*.test.ts`],
     exclude: ["**/node_modules/**", ...slow ? [] : ["**/*.slow.test.ts"]],
     testTimeout: 60_000,
