@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util"
 
 /** The names that `--work` takes. */
-export const workNames = ["single", "batch", "proxy", "core"] as const
+export const workNames = ["single", "batch", "pipeline", "proxy", "core"] as const
 
 /** What is measured: one piece of work, done by several contenders. */
 export type WorkName = (typeof workNames)[number]
@@ -29,6 +29,7 @@ machine meets all of them. Figures are no tests: a goal that is not met changes 
   --work A,B     what to measure, of ${workNames.join(", ")} (all)
                    single  transactions of one record, back to back
                    batch   transactions of 500 records, in one call and in 500 concurrent ones
+                   pipeline  consume, transform, produce, beside raw kafkajs and Java
                    proxy   what the fault proxy costs while no rule matches
                    core    no broker: transactions a second, the cost of each part, and memory
   --short        the shortest form, within a minute

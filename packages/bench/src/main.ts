@@ -8,13 +8,16 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { access, constants, writeFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
-import { type Arguments, parse } from "./Arguments.ts"
+import { type Arguments, parse, type WorkName } from "./Arguments.ts"
 import * as BrokerWorks from "./BrokerWorks.ts"
 import * as CoreProcess from "./CoreProcess.ts"
 import type { Line } from "./Figure.ts"
 import * as Machine from "./Machine.ts"
+import * as PipelineWork from "./PipelineWork.ts"
 import * as ProxyWork from "./ProxyWork.ts"
 import * as Report from "./Report.ts"
+
+const brokerWorks: ReadonlyArray<WorkName> = ["single", "batch", "pipeline"]
 
 const onBroker = ({ length, works }: Arguments) =>
   Effect.scoped(Effect.gen(function*() {
@@ -22,12 +25,15 @@ const onBroker = ({ length, works }: Arguments) =>
     yield* Console.log(Machine.versions(kafka.version))
     const single = works.includes("single") ? yield* BrokerWorks.single(kafka, length) : []
     const batch = works.includes("batch") ? yield* BrokerWorks.batch(kafka, length) : []
-    return [...single, ...batch]
+    const pipeline = works.includes("pipeline")
+      ? yield* PipelineWork.pipeline(kafka, length)
+      : []
+    return [...single, ...batch, ...pipeline]
   }))
 
 const measure = (options: Arguments) =>
   Effect.gen(function*() {
-    const needsBroker = options.works.includes("single") || options.works.includes("batch")
+    const needsBroker = options.works.some((work) => brokerWorks.includes(work))
     yield* Console.log(Machine.describe())
     if (!needsBroker) yield* Console.log(Machine.versions(null))
     const broker: ReadonlyArray<Line> = needsBroker ? yield* onBroker(options) : []
