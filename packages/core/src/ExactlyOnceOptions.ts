@@ -77,8 +77,20 @@ export interface ExactlyOnceOptions<K, V, E, R> {
   readonly consumer?:
     | Omit<Partial<ConsumerOptions.ConsumerOptions>, "groupId" | "topics">
     | undefined
-  readonly producer?: Omit<Partial<ProducerOptions.ProducerOptions>, "transactionalId"> | undefined
+  readonly producer?: PipelineProducerOptions | undefined
 }
+
+/**
+ * The settings of a pipeline's producers: all but the ids, which are the pipeline's, and `lanes`,
+ * because a transaction in lanes takes no offsets.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PipelineProducerOptions = Omit<
+  Partial<ProducerOptions.ProducerOptions>,
+  "transactionalId" | "lanes"
+>
 
 /**
  * The settings after defaults and checks; see {@link ExactlyOnceOptions} for each.
@@ -102,7 +114,7 @@ export interface Settings<K, V, E, R> {
   readonly drainTimeout: Duration.Duration
   readonly abortNow: Effect.Effect<unknown>
   readonly consumer: ConsumerOptions.ConsumerOptions
-  readonly producer: Omit<Partial<ProducerOptions.ProducerOptions>, "transactionalId">
+  readonly producer: PipelineProducerOptions
   /** How long the settling of a transaction may take. */
   readonly releaseLimit: Duration.Duration
 }
@@ -161,6 +173,13 @@ export const resolve = <K, V, E, R>(
       // Only its bounds are of interest here: the id is as long as the longest can be.
       transactionalId: `${prefix}.${options.groupId}.${"x".repeat(longest + idSuffixLength)}`
     })
+    if (producerSettings.lanes > 1) {
+      return yield* misconfigured(
+        "producer.lanes",
+        String(producerSettings.lanes),
+        "must be 1: a pipeline has parallelTransactions"
+      )
+    }
     yield* checkTopics(options, input)
     yield* checkTimes(options, consumerSettings, producerSettings)
     return {

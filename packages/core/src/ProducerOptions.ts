@@ -14,6 +14,7 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
  *
  * *Shape and units*
  * - `transactionalId`: 1 to 249 characters, the same after a restart; the namespace of fencing.
+ * - `lanes` (1): how many transactional ids the producer uses in turn, 1 to 8; see below.
  * - `transactionTimeout` (15 s): after which the broker aborts an open transaction by itself. Below
  *   the session timeout of consumers (45 s), so that a dead member's transaction ends before its
  *   partitions move.
@@ -31,11 +32,31 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
  *
  * The body of a transaction may take `transactionTimeout` less `commitTimeout`.
  *
+ * *Lanes*. When a commit is answered it is decided, and the broker still writes its markers. With
+ * one transactional id the next transaction waits for them; with two it begins in the other lane
+ * meanwhile. It pays for short transactions one after the other, and does nothing for long ones.
+ * - The ids are `transactionalId`, `<transactionalId>-lane-1` and so on, each with a session of its
+ *   own. Events, errors, metrics, spans and `Transaction.transactionalId` name the lane's own.
+ * - One transaction is open at a time, whatever the number of lanes, and the next begins when the
+ *   last has ended. In each partition records are in the order of the transactions, for every
+ *   reader; one under `read_committed` never sees a transaction there before it has seen the last.
+ *   Between partitions there is no order any more: the markers of a transaction may be late in one
+ *   partition, while the next transaction is seen in another. With one lane it never is.
+ * - A start takes over all lanes, one after the other, and ends what each has left open. From then
+ *   on no older instance commits anything; what it begins in any lane ends all of its lanes with
+ *   `ProducerFenced`. Fencing one lane is enough, as `Transaction.resolve` elsewhere may do.
+ * - More lanes may be rolled out like any change, from one lane too. Before you go back to fewer,
+ *   stop the old instance: the lanes that the new one does not have are not fenced. What was left
+ *   open there ends by `transactionTimeout`.
+ * - A transaction in lanes takes no offsets: `sendOffsets` and a `Cursor` fail `Misconfigured`, and
+ *   `ExactlyOnce` has `parallelTransactions` in their place.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface ProducerOptions {
   readonly transactionalId: string
+  readonly lanes?: number | undefined
   readonly transactionTimeout?: Duration.Input | undefined
   readonly requestTimeout?: Duration.Input | undefined
   readonly initializeTimeout?: Duration.Input | undefined
@@ -60,6 +81,7 @@ export interface ProducerOptions {
  */
 export interface Settings {
   readonly transactionalId: string
+  readonly lanes: number
   readonly transactionTimeout: Duration.Duration
   readonly requestTimeout: Duration.Duration
   readonly initializeTimeout: Duration.Duration
@@ -84,6 +106,7 @@ export interface Settings {
  * @since 0.1.0
  */
 export const defaults = {
+  lanes: 1,
   transactionTimeout: Duration.seconds(15),
   requestTimeout: Duration.seconds(3),
   initializeTimeout: Duration.seconds(10),
@@ -126,7 +149,8 @@ type CountSetting = "maxWaiting" | "maxRequestRecords" | "maxRequestBytes" | "ma
  */
 export const resolve = (options: ProducerOptions): Effect.Effect<Settings, KafkaError> =>
   Effect.gen(function*() {
-    yield* checkTransactionalId(options.transactionalId)
+    const lanes = yield* checkLanes(options.lanes ?? defaults.lanes)
+    yield* checkTransactionalId(options.transactionalId, lanes)
     const time = (setting: TimeSetting) => checkTime(setting, options[setting] ?? defaults[setting])
     const count = (setting: CountSetting) =>
       checkCount(setting, options[setting] ?? defaults[setting])
@@ -150,6 +174,7 @@ export const resolve = (options: ProducerOptions): Effect.Effect<Settings, Kafka
     }
     return {
       transactionalId: options.transactionalId,
+      lanes,
       transactionTimeout,
       requestTimeout,
       initializeTimeout: yield* time("initializeTimeout"),
@@ -180,7 +205,17 @@ const misconfigured = (setting: string, value: string, problem: string) =>
 // any more, which is what operators expect to be able to do with it.
 const maxTransactionalIdLength = 249
 
-const checkTransactionalId = (id: string) =>
+const laneSuffixLength = "-lane-1".length
+
+// A lane costs a session, and two of them already hide the markers.
+const maxLanes = 8
+
+const checkLanes = (value: number) =>
+  Number.isSafeInteger(value) && value >= 1 && value <= maxLanes
+    ? Effect.succeed(value)
+    : misconfigured("lanes", String(value), `must be a whole number from 1 to ${maxLanes}`)
+
+const checkTransactionalId = (id: string, lanes: number) =>
   typeof id !== "string"
     ? misconfigured("transactionalId", typeof id, "must be text")
     : id.length === 0 || id.length > maxTransactionalIdLength || /\p{Cs}/u.test(id) ||
@@ -190,6 +225,15 @@ const checkTransactionalId = (id: string) =>
       JSON.stringify(id.length > 40 ? `${id.slice(0, 40)}…` : id),
       `must be text of 1 to ${maxTransactionalIdLength} characters without NUL (this one has ` +
         `${id.length})`
+    )
+    : lanes > 1 && id.length + laneSuffixLength > maxTransactionalIdLength
+    ? misconfigured(
+      "transactionalId",
+      JSON.stringify(`${id.slice(0, 40)}…`),
+      `must be at most ${
+        maxTransactionalIdLength - laneSuffixLength
+      } characters long with lanes, ` +
+        `which add to it (this one has ${id.length})`
     )
     : Effect.void
 

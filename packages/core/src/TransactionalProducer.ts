@@ -17,7 +17,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { begin as beginTransaction } from "./internal/beginTransaction.ts"
 import * as OpenTransaction from "./internal/openTransaction.ts"
-import type { ProducerCore } from "./internal/producerCore.ts"
+import type { Lanes } from "./internal/producerCore.ts"
+import * as ProducerLanes from "./internal/producerLanes.ts"
 import * as ProducerLife from "./internal/producerLife.ts"
 import { send } from "./internal/sendRecords.ts"
 import { settle } from "./internal/settle.ts"
@@ -33,7 +34,8 @@ import type { State } from "./TransactionState.ts"
  *
  * **Details**
  *
- * *Shape*: `state` is the state of its one transaction; `waiting` is how many callers wait for
+ * *Shape*: `state` is the state of its one transaction; with lanes, where none is open, that of the
+ * first lane that is not `Ready`. `waiting` is how many callers wait for
  * their turn; `unreachableSinceMillis` is when (since 1970) the last broker answered in vain asked
  * for, `None` while brokers answer. `ready` is true while a `begin` would not fail at once.
  *
@@ -175,13 +177,13 @@ export class TransactionalProducer extends Context.Service<TransactionalProducer
 export const make = (
   options: ProducerOptions
 ): Effect.Effect<TransactionalProducer["Service"], KafkaError, KafkaDriver | Scope.Scope> =>
-  Effect.map(ProducerLife.make(options), (core) =>
+  Effect.map(ProducerLife.make(options), (lanes) =>
     TransactionalProducer.of({
-      transactionalId: core.settings.transactionalId,
-      begin: (beginOptions) => begin(core, beginOptions ?? {}),
-      withTransaction: makeWithTransaction(core),
-      events: Stream.fromPubSub(core.events),
-      status: Effect.sync(() => statusOf(core))
+      transactionalId: lanes.all[0].settings.transactionalId,
+      begin: (beginOptions) => begin(lanes, beginOptions ?? {}),
+      withTransaction: makeWithTransaction(lanes),
+      events: Stream.fromPubSub(lanes.all[0].events),
+      status: Effect.sync(() => statusOf(lanes))
     }))
 
 /**
@@ -210,16 +212,16 @@ export const layerConfig = (
  * The scope form: a transaction as an `acquireRelease` whose release receives the `Exit`.
  */
 const begin = (
-  core: ProducerCore,
+  lanes: Lanes,
   { commitWhen }: BeginOptions
 ): Effect.Effect<Transaction.Transaction["Service"], KafkaError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
       Effect.scope,
       (scope) =>
-        Effect.flatMap(refuseNested(core), () =>
+        Effect.flatMap(refuseNested(lanes), () =>
           Effect.acquireRelease(
-            beginTransaction(core, restore, { scope, commitWhen }),
+            beginTransaction(lanes, restore, { scope, commitWhen }),
             (transaction, exit) => settleAsFinalizer(transaction, exit)
           ))
     )
@@ -237,14 +239,14 @@ const settleAsFinalizer = (
   // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
   settle(transaction, exit) as Effect.Effect<void>
 
-const makeWithTransaction = (core: ProducerCore): WithTransaction =>
+const makeWithTransaction = (lanes: Lanes): WithTransaction =>
   dual(
     (args) => Effect.isEffect(args[0]),
     <A, E, R>(
       self: Effect.Effect<A, E, R>,
       options: WithTransactionOptions<A, E> = {}
     ): Effect.Effect<A, E | KafkaError, Exclude<R, Transaction.Transaction>> => {
-      const once = bracket(core, self, options)
+      const once = bracket(lanes, self, options)
       const { retry, retryWhile } = options
       return retry === undefined ? once : Transaction.retry(retry, { retryWhile })(once)
     }
@@ -254,16 +256,16 @@ const makeWithTransaction = (core: ProducerCore): WithTransaction =>
  * The bracket form, over the same settling function; here the compiler sees the commit's error.
  */
 const bracket = <A, E, R>(
-  core: ProducerCore,
+  lanes: Lanes,
   self: Effect.Effect<A, E, R>,
   options: WithTransactionOptions<A, E>
 ): Effect.Effect<A, E | KafkaError, Exclude<R, Transaction.Transaction>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.andThen(
-      refuseNested(core),
+      refuseNested(lanes),
       Effect.flatMap(
         // The exits that reach `commitWhen` are those of `self`, and of its time limit.
-        beginTransaction(core, restore, {
+        beginTransaction(lanes, restore, {
           scope: null,
           commitWhen: options.commitWhen as BeginOptions["commitWhen"]
         }),
@@ -292,10 +294,12 @@ const limited = <A, E, R>(
 /**
  * Fails where the context already has a transaction of the same producer: it would wait for itself.
  */
-const refuseNested = (core: ProducerCore): Effect.Effect<void, KafkaError> =>
+const refuseNested = (lanes: Lanes): Effect.Effect<void, KafkaError> =>
   Effect.flatMap(Effect.serviceOption(Transaction.Transaction), (current) => {
-    const open = core.current
-    return open !== null && !open.ended && Option.isSome(current) && current.value === open.service
+    const core = ProducerLanes.openIn(lanes)
+    const open = core?.current ?? null
+    return core !== null && open !== null && !open.ended &&
+        Option.isSome(current) && current.value === open.service
       ? Effect.fail(OpenTransaction.nested(core))
       : Effect.void
   })
@@ -314,18 +318,19 @@ const toService = (
   return service
 }
 
-const statusOf = (core: ProducerCore): ProducerStatus => {
-  const unreachable = core.reachability.since()
+const statusOf = (lanes: Lanes): ProducerStatus => {
+  const [first] = lanes.all
+  const unreachable = first.reachability.since()
   return {
-    transactionalId: core.settings.transactionalId,
-    state: core.state._tag,
-    waiting: core.waiting,
+    transactionalId: first.settings.transactionalId,
+    state: ProducerLanes.stateOf(lanes)._tag,
+    waiting: lanes.waiting,
     unreachableSinceMillis: Option.map(
       Option.fromNullishOr(unreachable),
       ({ sinceMillis }) => sinceMillis
     ),
-    ready: unreachable === null && core.dead === null && !core.closing &&
-      core.waiting < core.settings.maxWaiting
+    ready: unreachable === null && first.dead === null && !first.closing &&
+      lanes.waiting < first.settings.maxWaiting
   }
 }
 

@@ -7,11 +7,11 @@ import type * as Tracer from "effect/Tracer"
 import { Busy, KafkaError, ProducerClosed } from "../KafkaError.ts"
 import * as Attempt from "./attempt.ts"
 import { CurrentCommitGuard } from "./commitGuard.ts"
-import { reopen } from "./liveSession.ts"
 import * as OpenTransaction from "./openTransaction.ts"
-import { type ProducerCore, transition, unusable } from "./producerCore.ts"
+import { type Lanes, type ProducerCore, transition, unusable } from "./producerCore.ts"
+import * as ProducerLanes from "./producerLanes.ts"
 import { monotonicMillisOf } from "./repeat.ts"
-import { endSpan, startTransactionSpan, withStepSpan } from "./telemetry.ts"
+import { endSpan, noteLane, startTransactionSpan, withStepSpan } from "./telemetry.ts"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -22,20 +22,21 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
  * release that will settle it; `restore` makes the waiting interruptible.
  */
 export const begin = (
-  core: ProducerCore,
+  lanes: Lanes,
   restore: Restore,
   options: BeginOptions
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
   Effect.withFiber((fiber) => {
-    const { transactionalId } = core.settings
-    if (options.scope !== null && core.current?.scope === options.scope) {
-      return Effect.fail(OpenTransaction.nested(core))
+    const { transactionalId } = lanes.all[0].settings
+    const open = ProducerLanes.openIn(lanes)
+    if (options.scope !== null && open?.current?.scope === options.scope) {
+      return Effect.fail(OpenTransaction.nested(open))
     }
     const clock = fiber.getRef(Clock.Clock)
     return Effect.flatMap(startTransactionSpan(transactionalId), (span) =>
       Effect.onExit(
         withStepSpan("begin", transactionalId, span)(
-          beginInTurn(core, restore, clock, { ...options, span })
+          beginInTurn(lanes, restore, clock, { ...options, span })
         ),
         (exit) =>
           Exit.isSuccess(exit)
@@ -54,38 +55,39 @@ interface SpannedOptions extends BeginOptions {
 }
 
 const beginInTurn = (
-  core: ProducerCore,
+  lanes: Lanes,
   restore: Restore,
   clock: Clock.Clock,
   options: SpannedOptions
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> => {
-  const refused = refusal(core, clock)
+  const refused = refusal(lanes, clock)
   if (refused !== null) return Effect.fail(refused)
-  return Effect.flatMap(takePermit(core, restore), (releasePermit) =>
+  return Effect.flatMap(takePermit(lanes, restore), (releasePermit) =>
     Effect.onExit(
       Effect.suspend(() => {
         // What waited in the queue may find the producer dead or the cluster gone by now.
-        const refused = refusal(core, clock)
+        const refused = refusal(lanes, clock)
         if (refused !== null) return Effect.fail(refused)
-        const opening = open(core, { ...options, releasePermit })
+        const opening = Effect.suspend(() => open(lanes, { ...options, releasePermit }))
         // Without a session: the last release could not open one.
-        return core.live !== null ? opening : Effect.andThen(
-          restore(reopen(core, "begin", core.settings.initializeTimeout)),
-          opening
-        )
+        return ProducerLanes.areLive(lanes)
+          ? opening
+          : Effect.andThen(restore(ProducerLanes.reopenAll(lanes, "begin")), opening)
       }),
       (exit) => Exit.isSuccess(exit) ? Effect.void : releasePermit
     ))
 }
 
 const open = (
-  core: ProducerCore,
+  lanes: Lanes,
   options: SpannedOptions & { readonly releasePermit: Effect.Effect<void> }
 ): Effect.Effect<OpenTransaction.OpenTransaction, KafkaError> =>
   Effect.withFiber((fiber) => {
+    const core = ProducerLanes.inTurn(lanes)
     const { live } = core
     if (live === null) return Effect.fail(closed(core))
     transition(core, "Began")
+    if (lanes.all.length > 1) noteLane(options.span, core.settings.transactionalId)
     const clock = fiber.getRef(Clock.Clock)
     const attempt = fiber.getRef(Attempt.CurrentAttempt)
     const guard = fiber.getRef(CurrentCommitGuard)
@@ -105,56 +107,56 @@ const closed = (core: ProducerCore): KafkaError => {
 /**
  * The error of a begin where waiting cannot help, or `null`.
  */
-const refusal = (core: ProducerCore, clock: Clock.Clock): KafkaError | null =>
-  unusable(core, "begin") ?? core.reachability.check("begin", clock)
+const refusal = ({ all: [first] }: Lanes, clock: Clock.Clock): KafkaError | null =>
+  unusable(first, "begin") ?? first.reachability.check("begin", clock)
 
 /**
  * Takes the producer's one permit in the order of asking, and answers with how to give it back.
  */
 const takePermit = (
-  core: ProducerCore,
+  lanes: Lanes,
   restore: Restore
 ): Effect.Effect<Effect.Effect<void>, KafkaError> =>
   Effect.suspend(() => {
-    const release = Effect.asVoid(Semaphore.release(core.permit, 1))
-    if (core.waiting > 0) return waitForPermit(core, restore)
+    const release = Effect.asVoid(Semaphore.release(lanes.permit, 1))
+    if (lanes.waiting > 0) return waitForPermit(lanes, restore)
     return Effect.flatMap(
-      Semaphore.takeIfAvailable(core.permit, 1),
-      (taken) => taken ? Effect.succeed(release) : waitForPermit(core, restore)
+      Semaphore.takeIfAvailable(lanes.permit, 1),
+      (taken) => taken ? Effect.succeed(release) : waitForPermit(lanes, restore)
     )
   })
 
 const waitForPermit = (
-  core: ProducerCore,
+  lanes: Lanes,
   restore: Restore
 ): Effect.Effect<Effect.Effect<void>, KafkaError> =>
   Clock.clockWith((clock) => {
-    const { maxWaiting, maxWaitingTime } = core.settings
-    if (core.waiting >= maxWaiting) return Effect.fail(busy(core, 0))
-    core.waiting += 1
+    const { maxWaiting, maxWaitingTime } = lanes.all[0].settings
+    if (lanes.waiting >= maxWaiting) return Effect.fail(busy(lanes, 0))
+    lanes.waiting += 1
     const startedAt = monotonicMillisOf(clock)
     // The permit belongs to this scope from the moment it is taken, so that a deadline or an
     // interruption that strikes in the same moment gives it back.
     const scope = Scope.makeUnsafe()
     return restore(
-      Semaphore.takeScoped(core.permit, 1).pipe(
+      Semaphore.takeScoped(lanes.permit, 1).pipe(
         Scope.provide(scope),
         Effect.timeoutOrElse({
           duration: maxWaitingTime,
-          orElse: () => Effect.fail(busy(core, monotonicMillisOf(clock) - startedAt))
+          orElse: () => Effect.fail(busy(lanes, monotonicMillisOf(clock) - startedAt))
         })
       )
     ).pipe(
       Effect.onExit((exit) => {
-        core.waiting -= 1
+        lanes.waiting -= 1
         return Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)
       }),
       Effect.as(Scope.close(scope, Exit.void))
     )
   })
 
-const busy = (core: ProducerCore, waitedMillis: number): KafkaError => {
-  const { transactionalId } = core.settings
-  const reason = new Busy({ transactionalId, waiting: core.waiting, waitedMillis })
+const busy = ({ all, waiting }: Lanes, waitedMillis: number): KafkaError => {
+  const { transactionalId } = all[0].settings
+  const reason = new Busy({ transactionalId, waiting, waitedMillis })
   return new KafkaError({ operation: "begin", reason })
 }

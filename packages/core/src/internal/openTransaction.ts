@@ -37,6 +37,7 @@ import {
   transition,
   unusable
 } from "./producerCore.ts"
+import * as ProducerLanes from "./producerLanes.ts"
 import { type Exhausted, monotonicMillisOf } from "./repeat.ts"
 import * as SendQueue from "./sendQueue.ts"
 
@@ -187,7 +188,9 @@ export const sendOffsets = (
   Effect.gen(function*() {
     const refused = refusal(transaction, "sendOffsets", transaction.ended)
     if (refused !== null) return yield* Effect.fail(refused)
-    const { driver } = transaction.core
+    const { driver, lanes } = transaction.core
+    const problem = ProducerLanes.problemOfOffsets(lanes)
+    if (problem !== null) return yield* taint(transaction, "sendOffsets", problem)
     const isFenced = driver.capabilities.groupFencing || transaction.guard !== null ||
       CursorOffsets.isMade(offsets)
     if (!isFenced) {
@@ -370,23 +373,28 @@ const ownFence = (error: DriverError): TransactionAbortable => {
 }
 
 /**
- * Marks the producer dead: another instance owns its transactional id.
+ * Marks the producer dead, with all of its lanes: another instance owns the transactional id.
  */
 export const fence = (core: ProducerCore, error: KafkaError): void => {
-  core.dead ??= error
-  transition(core, "Fenced")
+  for (const lane of core.lanes.all) {
+    lane.dead ??= error
+    transition(lane, "Fenced")
+  }
 }
 
 /**
- * Tells of a fence, once it has been noted.
+ * Closes the lanes that another lane's fence has left without use, and tells of the fence.
  */
 export const publishFence = (core: ProducerCore): Effect.Effect<void> =>
-  core.dead === null ? Effect.void : publish(
-    core,
-    ProducerEvent.Fenced({
-      transactionalId: core.settings.transactionalId,
-      error: core.dead
-    })
+  core.dead === null ? Effect.void : Effect.andThen(
+    ProducerLanes.retireAll(core.lanes, "another lane of the producer was fenced"),
+    publish(
+      core,
+      ProducerEvent.Fenced({
+        transactionalId: core.settings.transactionalId,
+        error: core.dead
+      })
+    )
   )
 
 /**

@@ -32,13 +32,27 @@ export interface CurrentTransaction {
 }
 
 /**
- * Everything of one transactional producer. Fields that change are changed only between two
+ * What the lanes of a producer share: the permit for its one open transaction, who waits for it,
+ * and whose turn is next. Most producers have one lane.
+ */
+export interface Lanes {
+  /** In the order in which their transactional ids are taken over. */
+  readonly all: readonly [ProducerCore, ...Array<ProducerCore>]
+  readonly permit: Semaphore.Semaphore
+  waiting: number
+  /** The lane of the next transaction. */
+  turn: number
+}
+
+/**
+ * Everything of one transactional id of a producer. Fields that change are changed only between two
  * asynchronous steps, by the fiber that holds the producer's one permit, except `closing`.
  */
 export interface ProducerCore {
+  /** The producer's settings, with the transactional id of this lane. */
   readonly settings: Settings
+  readonly lanes: Lanes
   readonly driver: KafkaDriver["Service"]
-  readonly permit: Semaphore.Semaphore
   readonly events: PubSub.PubSub<ProducerEvent>
   readonly metrics: ProducerMetrics
   readonly reachability: Reachability
@@ -47,7 +61,6 @@ export interface ProducerCore {
   state: TransactionState.State
   live: LiveSession | null
   current: CurrentTransaction | null
-  waiting: number
   /** How many have been begun. */
   transactions: number
   dead: KafkaError | null

@@ -10,9 +10,10 @@ import { ProducerEvent } from "../ProducerEvent.ts"
 import * as ProducerOptions from "../ProducerOptions.ts"
 import * as TransactionState from "../TransactionState.ts"
 import { guarded } from "./guardedDriver.ts"
-import { reopen, retire } from "./liveSession.ts"
+import { reopen } from "./liveSession.ts"
 import { makeSticky } from "./partitioner.ts"
-import { type ProducerCore, publish, transition } from "./producerCore.ts"
+import { type Lanes, transition } from "./producerCore.ts"
+import * as ProducerLanes from "./producerLanes.ts"
 import * as Reachability from "./reachability.ts"
 import { metricsOf } from "./telemetry.ts"
 import * as Topics from "./topics.ts"
@@ -21,35 +22,32 @@ import * as Topics from "./topics.ts"
 const eventsKept = 1_024
 
 /**
- * Makes a producer in the current scope, with its first session open.
+ * Makes a producer in the current scope, with the first session of each of its lanes open.
  */
 export const make = (
   options: ProducerOptions.ProducerOptions
-): Effect.Effect<ProducerCore, KafkaError, KafkaDriver | Scope.Scope> =>
+): Effect.Effect<Lanes, KafkaError, KafkaDriver | Scope.Scope> =>
   Effect.gen(function*() {
     const settings = yield* ProducerOptions.resolve(options)
     const driver = guarded(yield* KafkaDriver)
-    const core = yield* makeCore(driver, settings)
-    yield* Effect.addFinalizer(() => close(core))
-    yield* reopen(core, "initialize", settings.initializeTimeout)
-    return core
+    const lanes = yield* makeLanes(driver, settings)
+    yield* Effect.addFinalizer(() => close(lanes))
+    yield* ProducerLanes.reopenAll(lanes, "initialize")
+    return lanes
   })
 
-const makeCore = (
+const makeLanes = (
   driver: KafkaDriver["Service"],
   settings: ProducerOptions.Settings
-): Effect.Effect<ProducerCore, never, Scope.Scope> =>
+): Effect.Effect<Lanes, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { transactionalId } = settings
     const scope = yield* Effect.scope
     const events = yield* PubSub.sliding<ProducerEvent>(eventsKept)
     const firstPartition = yield* Random.nextIntBetween(0, 1 << 16)
-    const core: ProducerCore = {
-      settings,
+    const shared = {
       driver,
-      permit: yield* Semaphore.make(1),
       events,
-      metrics: metricsOf(transactionalId),
       reachability: Reachability.make({
         driver,
         requestTimeout: settings.requestTimeout,
@@ -57,67 +55,77 @@ const makeCore = (
         onLost: (last) =>
           Effect.andThen(
             Effect.logWarning("kafka-once: no broker answers", { transactionalId, last }),
-            publish(core, ProducerEvent.Unreachable({ transactionalId, last }))
+            Effect.sync(() => {
+              PubSub.publishUnsafe(events, ProducerEvent.Unreachable({ transactionalId, last }))
+            })
           ),
         onFound: Effect.suspend(() =>
           Effect.andThen(
             Effect.logInfo("kafka-once: a broker answers again", { transactionalId }),
-            publish(core, ProducerEvent.Reachable({ transactionalId }))
+            Effect.sync(() => {
+              PubSub.publishUnsafe(events, ProducerEvent.Reachable({ transactionalId }))
+            })
           )
         )
       }),
       topics: Topics.make(driver, settings.deliveryTimeout),
-      chooseSticky: makeSticky((count) => firstPartition % count),
+      chooseSticky: makeSticky((count) => firstPartition % count)
+    }
+    const permit = yield* Semaphore.make(1)
+    return ProducerLanes.make(permit, settings, (lanes, laneSettings) => ({
+      ...shared,
+      lanes,
+      settings: laneSettings,
+      metrics: metricsOf(laneSettings.transactionalId),
       state: TransactionState.initial,
       live: null,
       current: null,
-      waiting: 0,
       transactions: 0,
       dead: null,
       closing: false,
       ownFenceUntilMillis: null
-    }
-    return core
+    }))
   })
 
 /**
  * Closes a producer: lets its open transaction settle for as long as a release may take, then
- * closes its session. Nothing can be begun or sent in it meanwhile.
+ * closes its sessions. Nothing can be begun or sent in it meanwhile.
  */
-const close = (core: ProducerCore): Effect.Effect<void> =>
+const close = (lanes: Lanes): Effect.Effect<void> =>
   Effect.gen(function*() {
-    core.closing = true
-    const isSettled = yield* awaitSettled(core)
+    for (const core of lanes.all) core.closing = true
+    const isSettled = yield* awaitSettled(lanes)
     // From here on whatever happens to the transaction changes nothing.
-    transition(core, "Closed")
-    yield* retire(core, "the producer is closed")
-    if (!isSettled) yield* fenceOpenTransaction(core)
+    for (const core of lanes.all) transition(core, "Closed")
+    yield* ProducerLanes.retireAll(lanes, "the producer is closed")
+    if (!isSettled) yield* fenceOpenTransaction(lanes)
     // Whoever still waits for a turn finds the producer closed now, and not at the end of its wait.
-    yield* Semaphore.resize(core.permit, core.waiting + 2)
-    yield* PubSub.shutdown(core.events)
+    yield* Semaphore.resize(lanes.permit, lanes.waiting + 2)
+    yield* PubSub.shutdown(lanes.all[0].events)
   })
 
 /**
  * Waits for the producer's permit: no transaction has it then, and no begin. A transaction whose
  * body goes on is given less time than one that is already being settled.
  */
-const awaitSettled = (core: ProducerCore): Effect.Effect<boolean> =>
+const awaitSettled = (lanes: Lanes): Effect.Effect<boolean> =>
   Effect.gen(function*() {
-    const { drainTimeout, abortTimeout } = core.settings
+    const { drainTimeout, abortTimeout } = lanes.all[0].settings
     const limit = Duration.sum(drainTimeout, abortTimeout)
-    const take = Effect.timeoutOption(Semaphore.take(core.permit, 1), limit)
+    const take = Effect.timeoutOption(Semaphore.take(lanes.permit, 1), limit)
     if ((yield* take)._tag === "Some") return true
-    return core.current?.ended === true && (yield* take)._tag === "Some"
+    return ProducerLanes.openIn(lanes)?.current?.ended === true && (yield* take)._tag === "Some"
   })
 
 /**
  * Ends the transaction of a program that never ended it: a new session on the same id does, and is
  * closed at once, because the producer is.
  */
-const fenceOpenTransaction = (core: ProducerCore): Effect.Effect<void> =>
+const fenceOpenTransaction = (lanes: Lanes): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { current } = core
-    if (current === null) return
+    const core = ProducerLanes.openIn(lanes)
+    const current = core?.current ?? null
+    if (core === null || current === null) return
     const { transactionalId, abortTimeout } = core.settings
     const reason = new ProducerClosed({ transactionalId })
     current.queue.discard(new KafkaError({ operation: "send", reason }))

@@ -30,6 +30,7 @@ import {
   tokenOf
 } from "./openTransaction.ts"
 import { publishUnsafe, transition } from "./producerCore.ts"
+import * as ProducerLanes from "./producerLanes.ts"
 import { monotonicMillisOf, untilDeadline } from "./repeat.ts"
 import { endSpan, withOffsetsSpan } from "./telemetry.ts"
 
@@ -303,6 +304,7 @@ const conclude = (
 ): Effect.Effect<void, KafkaError> =>
   Effect.suspend(() => {
     transaction.core.current = null
+    ProducerLanes.passTurn(transaction)
     Attempt.settled(transaction, outcome)
     Deferred.doneUnsafe(transaction.outcome, Effect.succeed(outcome))
     const told = tell(transaction, failure === null ? exit : Exit.fail(failure), outcome).pipe(

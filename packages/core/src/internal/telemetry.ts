@@ -209,6 +209,14 @@ export const startTransactionSpan = (transactionalId: string): Effect.Effect<Tra
   })
 
 /**
+ * Notes the transactional id of the lane on a transaction's span, which was started before it was
+ * known whose turn it would be.
+ */
+export const noteLane = (span: Tracer.Span, transactionalId: string): void => {
+  span.attribute("messaging.kafka.transactional_id", transactionalId)
+}
+
+/**
  * Ends a span that was started by hand.
  */
 export const endSpan = (
