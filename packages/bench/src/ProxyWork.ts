@@ -10,6 +10,9 @@ import * as RawKafkaJs from "./RawKafkaJs.ts"
 import * as Records from "./Records.ts"
 import * as Rounds from "./Rounds.ts"
 
+/** A request of 60 KB, and one of 400 KB, which passes in several reads. */
+const valueSizes = [100, 800]
+
 const names = { proxied: "through the fault proxy", direct: "direct" }
 
 /** Transactions of 500 records of raw kafkajs, with the proxy in this process. */
@@ -21,31 +24,38 @@ export const proxy = (length: Length) =>
     yield* proxy.connectTo({ host: "127.0.0.1", port })
     const topic = "proxied"
     yield* kafka.createTopic(topic)
-    const records = Records.make(topic, 500)
     const contender = (transactionalId: string, brokers: ReadonlyArray<string>) =>
       RawKafkaJs.make({ brokers, topic, transactionalId, initialRetryTimeMillis: 2 })
     const direct = yield* contender("proxy-direct", kafka.bootstrapServers)
     const proxied = yield* contender("proxy-proxied", [`${proxy.host}:${proxy.port}`])
-    const count = length === "short" ? 8 : 15
-    const rates = yield* Rounds.run({
-      work: "500 records, fault proxy without a rule",
-      seconds: Rounds.wallSeconds,
-      rounds: length === "short" ? 7 : 25,
-      warmUpRounds: 4,
-      contenders: [
-        { name: names.proxied, count, run: (count) => proxied.transactions(count, records.raw) },
-        { name: names.direct, count, run: (count) => direct.transactions(count, records.raw) }
-      ]
-    })
-    const lines: ReadonlyArray<Line> = [
-      ...Object.values(names).map((name) => ({
-        figure: Rounds.figure(rates, name, "transactions/s"),
-        goal: null
-      })),
-      {
-        figure: Rounds.ratio(rates, names.proxied, names.direct),
-        goal: { is: "at least", value: 0.9 }
-      }
-    ]
-    return lines
+    const measure = (valueBytes: number) => {
+      const records = Records.make(topic, 500, valueBytes)
+      const count = length === "short" ? 8 : 15
+      const run = (from: RawKafkaJs.RawKafkaJs) => (count: number) =>
+        from.transactions(count, records.raw)
+      return Rounds.run({
+        work: `500 records of ${valueBytes} bytes, fault proxy without a rule`,
+        seconds: Rounds.wallSeconds,
+        rounds: length === "short" ? 7 : 25,
+        warmUpRounds: 4,
+        contenders: [
+          { name: names.proxied, count, run: run(proxied) },
+          { name: names.direct, count, run: run(direct) }
+        ]
+      })
+    }
+    const lines = yield* Effect.forEach(valueSizes, (valueBytes) =>
+      Effect.map(measure(valueBytes), linesOf))
+    return lines.flat()
   }))
+
+const linesOf = (rates: Rounds.Rates): ReadonlyArray<Line> => [
+  ...Object.values(names).map((name) => ({
+    figure: Rounds.figure(rates, name, "transactions/s"),
+    goal: null
+  })),
+  {
+    figure: Rounds.ratio(rates, names.proxied, names.direct),
+    goal: { is: "at least", value: 0.9 }
+  }
+]

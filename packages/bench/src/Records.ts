@@ -10,10 +10,8 @@ export interface Records {
   readonly raw: ReadonlyArray<Message>
 }
 
-const valueBytes = 100
-
-/** Makes records of 100 bytes, each with a key of its own and one header. */
-export const make = (topic: string, count: number): Records => {
+/** Makes records of 100 bytes or so many, each with a key of its own and one header. */
+export const make = (topic: string, count: number, valueBytes = 100): Records => {
   const header = new TextEncoder().encode("bench")
   const plain = Array.from({ length: count }, (_, index) => ({
     key: `key-${index}`,
