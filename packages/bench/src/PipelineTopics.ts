@@ -5,7 +5,7 @@
 import type { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as PipelineContender from "./PipelineContender.ts"
+import * as LineProcess from "./LineProcess.ts"
 
 type Kafka = EmbeddedKafka["Service"]
 
@@ -24,7 +24,7 @@ export interface PipelineTopics {
 /** Starts the Java program that does so. */
 export const make = (kafka: Kafka): Effect.Effect<PipelineTopics, Error, Scope.Scope> =>
   Effect.map(
-    PipelineContender.javaProcess("PipelineTopics.java", kafka.classPath, kafka.bootstrapServers),
+    LineProcess.java("PipelineTopics.java", kafka.classPath, kafka.bootstrapServers),
     (tool) => ({
       makeInput: (name, partitions, records) =>
         Effect.andThen(
