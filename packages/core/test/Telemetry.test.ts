@@ -179,6 +179,33 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       assert.deepStrictEqual(yield* errorTypes(() => {}, false), {})
     }))
 
+  it.effect("a begin and a sending of offsets that have failed name the error", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make()
+      const failed = (body: (transaction: Rig.Open) => Effect.Effect<void, unknown>) =>
+        Effect.gen(function*() {
+          const { spans, tracer } = recording()
+          yield* Rig.timed(form(producer, body).pipe(Effect.withTracer(tracer)))
+          return spans.flatMap(({ attributes, name, status }) => {
+            const isFailed = status._tag === "Ended" && Exit.isFailure(status.exit)
+            return isFailed ? [[name, attributes.get("error.type")]] : []
+          })
+        })
+      double.script("sendOffsets", Fault.Answer({ code: 22 }))
+      assert.deepStrictEqual(yield* failed((transaction) => transaction.sendOffsets(offsets)), [
+        // It succeeded in all that the body saw.
+        ["transaction", "TransactionTainted"],
+        ["send_offsets input", "ILLEGAL_GENERATION"]
+      ])
+      double.script("send", Fault.Answer({ code: 90 }))
+      yield* Rig.timed(form(producer, (transaction) => transaction.send([Rig.record("a")])))
+      // What has fenced the producer refuses every begin from now on.
+      assert.deepStrictEqual(yield* failed(() => Effect.void), [
+        ["transaction", "ProducerFenced"],
+        ["begin", "ProducerFenced"]
+      ])
+    }))
+
   it.effect("no span of ours captures a stack trace", () =>
     Effect.gen(function*() {
       const { producer } = yield* Rig.make()

@@ -259,13 +259,12 @@ const sendMergedOffsets = (
         ),
         onUnanswered: () => note(transaction, "Unanswered")
       }).pipe(
+        Effect.mapError((error) => {
+          const reason = recordFailure(transaction, error, { groupId: commits.groupId })
+          return new KafkaError({ operation: "sendOffsets", reason })
+        }),
         withOffsetsSpan(transactionalId, transaction.span, commits),
-        Effect.catch((error) =>
-          Effect.sync(() => {
-            const reason = recordFailure(transaction, error, { groupId: commits.groupId })
-            noteFailure(transaction, new KafkaError({ operation: "sendOffsets", reason }))
-          })
-        )
+        Effect.catch((error) => Effect.sync(() => noteFailure(transaction, error)))
       )
     },
     { discard: true }

@@ -146,13 +146,20 @@ const withClientSpan = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) =>
     // A span that nobody sees still costs half of one that somebody does.
-    !fiber.getRef(References.TracerEnabled) ? self : Effect.withSpan(self, name, {
-      kind: "client",
-      captureStackTrace: false,
-      parent,
-      attributes: attributes()
-    })
+    !fiber.getRef(References.TracerEnabled)
+      ? self
+      : Effect.withSpan(Effect.onExit(self, noteExit), name, {
+        kind: "client",
+        captureStackTrace: false,
+        parent,
+        attributes: attributes()
+      })
   )
+
+const noteExit = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+  const errorType = errorTypeOf(exit)
+  return errorType === null ? Effect.void : Effect.annotateCurrentSpan("error.type", errorType)
+}
 
 /**
  * Whether somebody can see a span that is put into no context: a tracer of the program's, or the
