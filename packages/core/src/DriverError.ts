@@ -30,6 +30,11 @@ export type Request =
   | "Heartbeat"
   | "OffsetCommit"
   | "LeaveGroup"
+  | "ListTransactions"
+  | "DescribeTransactions"
+  | "DescribeProducers"
+  | "WriteTxnMarkers"
+  | "DescribeConfigs"
 
 /**
  * How a request failed.

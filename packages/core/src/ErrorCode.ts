@@ -92,7 +92,12 @@ const everywhere = (verdict: Verdict): ErrorCode["verdicts"] => ({
   SyncGroup: verdict,
   Heartbeat: verdict,
   OffsetCommit: verdict,
-  LeaveGroup: verdict
+  LeaveGroup: verdict,
+  ListTransactions: verdict,
+  DescribeTransactions: verdict,
+  DescribeProducers: verdict,
+  WriteTxnMarkers: verdict,
+  DescribeConfigs: verdict
 })
 
 const coordinatorMoved: ErrorCode["verdicts"] = {
@@ -107,6 +112,8 @@ const coordinatorMoved: ErrorCode["verdicts"] = {
   Heartbeat: "refresh",
   OffsetCommit: "refresh",
   LeaveGroup: "refresh",
+  ListTransactions: "refresh",
+  DescribeTransactions: "refresh",
   // The coordinator answers COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR also when its append to
   // the transaction log timed out or lost its leader (TransactionStateManager), after which a new
   // coordinator may still find the decision in the log.
@@ -117,13 +124,16 @@ const leaderMoved: ErrorCode["verdicts"] = {
   Metadata: "refresh",
   Produce: "refresh",
   Fetch: "refresh",
-  ListOffsets: "refresh"
+  ListOffsets: "refresh",
+  DescribeProducers: "refresh",
+  WriteTxnMarkers: "refresh"
 }
 
 const partition: ErrorCode["verdicts"] = {
   Produce: "retry",
   Fetch: "retry",
-  ListOffsets: "retry"
+  ListOffsets: "retry",
+  WriteTxnMarkers: "retry"
 }
 
 const rejected: ErrorCode["verdicts"] = { Produce: "abort" }
@@ -163,7 +173,9 @@ export const table: ReadonlyArray<ErrorCode> = [
       TxnOffsetCommit: "refresh",
       Fetch: "refresh",
       ListOffsets: "refresh",
-      OffsetCommit: "refresh"
+      OffsetCommit: "refresh",
+      DescribeProducers: "refresh",
+      WriteTxnMarkers: "refresh"
     }
   },
   { code: 5, name: "LEADER_NOT_AVAILABLE", verdicts: leaderMoved },
@@ -324,6 +336,7 @@ export const table: ReadonlyArray<ErrorCode> = [
       EndTxn: "retry"
     }
   },
+  { code: 52, name: "TRANSACTION_COORDINATOR_FENCED", verdicts: { WriteTxnMarkers: "abort" } },
   {
     code: 53,
     name: "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
@@ -360,13 +373,19 @@ export const table: ReadonlyArray<ErrorCode> = [
   { code: 89, name: "THROTTLING_QUOTA_EXCEEDED", verdicts: { EndTxn: "resolve" } },
   { code: 90, name: "PRODUCER_FENCED", reason: "ProducerFenced", verdicts: everywhere("restart") },
   { code: 100, name: "UNKNOWN_TOPIC_ID", verdicts: leaderMoved },
+  {
+    code: 105,
+    name: "TRANSACTIONAL_ID_NOT_FOUND",
+    verdicts: { DescribeTransactions: "abort" }
+  },
   { code: 113, name: "STALE_MEMBER_EPOCH", reason: "ConsumerFenced", verdicts: memberFenced },
   {
     code: 120,
     name: "TRANSACTION_ABORTABLE",
     reason: "TransactionAbortable",
     verdicts: { ...everywhere("abort"), EndTxn: "resolve" }
-  }
+  },
+  { code: 128, name: "INVALID_REGULAR_EXPRESSION", verdicts: { ListTransactions: "reconfigure" } }
 ]
 
 const byCode: ReadonlyMap<number, ErrorCode> = new Map(table.map((row) => [row.code, row]))

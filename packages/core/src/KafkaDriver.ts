@@ -15,6 +15,7 @@ import type { ConsumerSession, ConsumerSessionOptions } from "./ConsumerDriver.t
 import type { DriverError } from "./DriverError.ts"
 import type { GroupMembership } from "./GroupOffsets.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
+import type { TransactionAdminDriver } from "./TransactionAdminDriver.ts"
 
 export {
   /**
@@ -234,6 +235,8 @@ export interface SessionOptions {
  * - `committedOffsets`: a group's committed positions with their metadata, `null` where it has
  *   none.
  * - `openConsumer`: joins a group; `null` where the client has no consumer. See `ConsumerSession`.
+ * - `transactionAdmin`: what operators ask about transactions; left out where the client cannot ask
+ *   it. See `TransactionAdmin`.
  *
  * @category services
  * @since 0.1.0
@@ -260,6 +263,7 @@ export class KafkaDriver extends Context.Service<KafkaDriver, {
       options: ConsumerSessionOptions
     ) => Effect.Effect<ConsumerSession, DriverError, Scope.Scope>)
     | null
+  readonly transactionAdmin?: TransactionAdminDriver
 }>()("@kafka-once/core/KafkaDriver") {}
 
 /**

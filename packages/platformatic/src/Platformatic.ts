@@ -20,6 +20,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Address from "./internal/address.ts"
+import * as Admin from "./internal/admin.ts"
 import * as Cluster from "./internal/cluster.ts"
 import * as CommittedOffsets from "./internal/committedOffsets.ts"
 import * as EndMarkers from "./internal/endMarkers.ts"
@@ -255,7 +256,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
       Effect.flatMap(
         RequestsOfConsumer.make(settings, cluster, consumer.requestTimeoutMillis),
         (requests) => GroupSession.open(requests, consumer)
-      )
+      ),
+    transactionAdmin: Admin.make(settings, cluster)
   })
 })
 

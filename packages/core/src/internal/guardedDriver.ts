@@ -86,7 +86,10 @@ const guardedConsumer = (session: ConsumerSession): Effect.Effect<ConsumerSessio
     }
   })
 
-const guard = <A, E, R>(
+/**
+ * Makes a failure of a call's defect.
+ */
+export const guard = <A, E, R>(
   request: Request,
   failure: Failure,
   call: () => Effect.Effect<A, E, R>

@@ -12,12 +12,13 @@ import { type Message, withCodes } from "./message.ts"
 
 export type Metadata = ReturnType<typeof metadataV9.parseResponse>
 
-export const metadata = (topics: ReadonlyArray<string>): Message<Metadata> => ({
+/** Of these topics, or with `null` of all that the principal may see. */
+export const metadata = (topics: ReadonlyArray<string> | null): Message<Metadata> => ({
   request: "Metadata",
   key: 3,
   versions: [9, 9],
   flexibleFrom: 9,
-  write: () => metadataV9.createRequest([...topics], false, false, false),
+  write: () => metadataV9.createRequest(topics === null ? null : [...topics], false, false, false),
   read: (reader, version) => withCodes(() => metadataV9.parseResponse(0, 3, version, reader))
 })
 

@@ -1,0 +1,94 @@
+/**
+ * What all coordinators together have. Each broker knows only the transactional ids that it
+ * coordinates, so that every one of them is asked.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { DriverError, Failure } from "../../KafkaDriver.ts"
+import type { ListFilter, TopicState, TransactionListing } from "../../TransactionAdminDriver.ts"
+import { Incomplete, type TransactionAdminError } from "../../TransactionAdminError.ts"
+import { ask, attempt, type Call, failed } from "./ask.ts"
+import { type Round, toldOf, untilComplete } from "./rounds.ts"
+
+/** Brokers that are asked at once. */
+const concurrency = 16
+
+/**
+ * A round asks all brokers anew: a coordinator that moved between two of them may have been asked
+ * in vain by both.
+ */
+const roundOf = (call: Call, filter: ListFilter) =>
+  Effect.gen(function*() {
+    const brokers = yield* attempt(call, "Metadata", () => call.driver.brokers)
+    const answers = yield* Effect.forEach(brokers, (brokerId) =>
+      Effect.map(
+        Effect.result(attempt(call, "ListTransactions", () => call.driver.list(brokerId, filter))),
+        (result) => ({ about: { text: `broker ${brokerId}` }, result })
+      ), { concurrency })
+    return {
+      found: answers.flatMap(({ result }) => Result.isSuccess(result) ? [result.success] : []),
+      missing: answers.flatMap(({ about, result }) =>
+        Result.isFailure(result) ? [{ about, error: result.failure }] : []
+      )
+    }
+  })
+
+/** The transactions of all brokers; a part of them is a failure. */
+export const list = (
+  call: Call,
+  filter: ListFilter
+): Effect.Effect<ReadonlyArray<TransactionListing>, TransactionAdminError> =>
+  Effect.flatMap(
+    untilComplete(call, "ListTransactions", roundOf(call, filter)),
+    ({ found, missing }: Round<ReadonlyArray<TransactionListing>>) => {
+      // An id whose coordinator moves may be told by both.
+      const byId = new Map(found.flat().map((one) => [one.transactionalId, one]))
+      const transactions = [...byId.values()].sort((one, other) =>
+        one.transactionalId < other.transactionalId ? -1 : 1
+      )
+      return missing.length === 0 ? Effect.succeed(transactions) : Effect.fail(
+        failed(call, new Incomplete({ missing: toldOf(missing), transactions, hanging: [] }))
+      )
+    }
+  )
+
+const coordinatorsTopic = "__transaction_state"
+
+/**
+ * Makes sure that every partition of the coordinators' log has a leader: what one without a leader
+ * holds is in nobody's list.
+ */
+export const requireCoordinators = (call: Call): Effect.Effect<void, TransactionAdminError> =>
+  Effect.flatMap(
+    askTopics(call, [coordinatorsTopic], true),
+    (topics) => {
+      const missing = topics.flatMap(({ leaderless, topic }) =>
+        leaderless.map((partition) => ({
+          what: `"${topic}" partition ${partition}`,
+          problem: "it has no leader"
+        }))
+      )
+      return missing.length === 0 ? Effect.void : Effect.fail(
+        failed(call, new Incomplete({ missing, transactions: [], hanging: [] }))
+      )
+    }
+  )
+
+/** The topics of these names; without a name all that the principal may see. */
+export const askTopics = (
+  call: Call,
+  names: ReadonlyArray<string> | null,
+  mayLack = false
+): Effect.Effect<ReadonlyArray<TopicState>, TransactionAdminError> => {
+  const about = { text: names?.join(", ") ?? "all topics", topic: names?.join(", ") ?? "" }
+  return ask(call, "Metadata", about, () =>
+    Effect.flatMap(call.driver.topics(names), (topics) => {
+      const bad = names === null
+        ? undefined
+        : topics.find(({ code }) => code !== 0 && !(mayLack && code === 3))
+      return bad === undefined ? Effect.succeed(topics) : Effect.fail(answeredMetadata(bad))
+    }))
+}
+
+const answeredMetadata = ({ code, topic }: TopicState): DriverError =>
+  new DriverError({ request: "Metadata", failure: Failure.Answered({ code }), detail: topic })
