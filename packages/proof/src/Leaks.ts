@@ -11,6 +11,7 @@ import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
+import type * as FaultProxyWireLog from "@kafka-once/testing/FaultProxyWireLog"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -47,8 +48,12 @@ const topic = "leaks"
 /** A producer is made again after so many scopes. */
 const scopesPerProducer = 50
 
-/** Between two looks at the wire; far less than the log keeps. */
+/** Between two looks at the wire, and what the log keeps: several times what comes between two. */
 const scopesPerLook = 50
+const logEntries = 1_000
+
+/** After so many scopes a worker stands still, so that what is late has time to come. */
+const scopesPerPause = 40
 
 const faultsOf = ({ registersBy = "AddPartitionsToTxn" }: Options) => [
   FaultProxyRule.dropResponse({ api: "Produce", probability: 0.01 }),
@@ -70,7 +75,7 @@ const faultsOf = ({ registersBy = "AddPartitionsToTxn" }: Options) => [
  * @since 0.1.0
  */
 export const suite = (name: string, driver: DriverAt, options: Options): void => {
-  const proxy = { entriesMax: 5_000, seed: options.seed }
+  const proxy = { entriesMax: logEntries, seed: options.seed }
   layer(Layer.fresh(ProxiedKafka.layer({}, proxy)), {
     timeout: "3 minutes",
     excludeTestServices: true
@@ -92,7 +97,11 @@ const leaveNothing = (driverAt: DriverAt, options: Options) =>
     const before = yield* ProcessUse.sockets
     const timersLeft = yield* ProcessUse.watchTimers
     const fibers = ProcessUse.countFibers()
-    const run: Run = { told: new Uint8Array(scopes), epochs: ClosedEpochs.make(), heaps: [] }
+    const run: Run = {
+      told: new Uint8Array(scopes),
+      epochs: ClosedEpochs.make(options.registersBy ?? "AddPartitionsToTxn"),
+      heaps: []
+    }
 
     yield* Effect.gen(function*() {
       for (const fault of faultsOf(options)) yield* proxy.inject(fault)
@@ -139,25 +148,38 @@ const work = (
   scopes: number
 ) =>
   Effect.gen(function*() {
-    const proxy = yield* ProxiedKafka.Proxy
+    const { log } = yield* ProxiedKafka.Proxy
     const transactionalId = `leaks-${worker}`
+    const note = (step: "make" | "begin" | "close") =>
+      Effect.map(log.position, (position) => run.epochs.note(transactionalId, step, position))
     for (let first = worker; first < scopes; first += workers * scopesPerProducer) {
-      run.epochs.reopen(transactionalId)
+      yield* note("make")
       yield* Effect.gen(function*() {
         const producer = yield* TransactionalProducer.make({ ...timeouts, transactionalId }).pipe(
           Effect.retry({ times: 3 })
         )
         const last = Math.min(scopes, first + workers * scopesPerProducer)
         for (let index = first; index < last; index += workers) {
+          yield* note("begin")
           run.told[index] = tell(index, yield* Effect.exit(scope(producer, worker, index)))
-          run.epochs.close(transactionalId, yield* proxy.log.position, false)
-          if (index % scopesPerLook === 0) run.epochs.take(yield* proxy.log.entries)
+          yield* note("close")
+          if (index % scopesPerPause === worker) yield* othersGoOn(log)
+          if (index % scopesPerLook === 0) run.epochs.take(yield* log.entries)
         }
       }).pipe(Effect.scoped, Effect.provide(driver))
-      run.epochs.close(transactionalId, yield* proxy.log.position, true)
+      yield* note("close")
       if (worker === 0) run.heaps.push(yield* ProcessUse.heapBytes)
     }
   })
+
+/** Waits while other workers end some transactions; the last one has nobody to wait for. */
+const othersGoOn = (log: FaultProxyWireLog.WireLog) =>
+  Effect.flatMap(
+    log.position,
+    (after) =>
+      log.awaitFrame({ api: "EndTxn", phase: "response", nth: 4 }, { after, timeout: "200 millis" })
+  )
+    .pipe(Effect.ignore)
 
 /** One scope: most commit, some fail, die or are interrupted, in both forms. */
 const scope = (

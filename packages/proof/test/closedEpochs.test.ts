@@ -1,4 +1,4 @@
-import { assert, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as ClosedEpochs from "../src/internal/closedEpochs.ts"
 
 type Entry = Parameters<ClosedEpochs.ClosedEpochs["take"]>[0][number]
@@ -6,7 +6,7 @@ type Entry = Parameters<ClosedEpochs.ClosedEpochs["take"]>[0][number]
 const answer = (producerEpoch: number | null): Entry["answer"] => ({
   timeMillis: 0,
   errorCode: 0,
-  producerId: 1n,
+  producerId: producerEpoch === null ? null : 1n,
   producerEpoch,
   delivered: true,
   synthetic: false
@@ -16,54 +16,143 @@ const request = (position: number, api: string, producerEpoch: number): Entry =>
   position,
   api,
   transactionalId: "id",
+  producerId: 1n,
   producerEpoch,
   answer: answer(null)
 })
 
 /** On first contact the request itself has the epoch -1. */
 const init = (position: number, epoch: number | null): Entry => ({
-  position,
-  api: "InitProducerId",
-  transactionalId: "id",
-  producerEpoch: -1,
+  ...request(position, "InitProducerId", -1),
+  producerId: -1n,
   answer: epoch === null ? null : answer(epoch)
 })
 
-it("a request of an epoch that is still in use is not late", () => {
-  const epochs = ClosedEpochs.make()
-  epochs.close("id", 2, false)
-  epochs.take([init(0, 0), request(1, "EndTxn", 0), request(2, "Produce", 0)])
-  assert.deepStrictEqual(epochs.late, [])
+const lookup = (position: number): Entry => ({
+  ...request(position, "FindCoordinator", 0),
+  producerId: null,
+  producerEpoch: null
 })
 
-it("a request of an epoch that was replaced before its scope closed is late after it", () => {
-  const epochs = ClosedEpochs.make()
-  epochs.close("id", 3, false)
-  epochs.take([init(0, 0), request(1, "Produce", 0), init(2, 1), request(3, "Produce", 0)])
-  assert.deepStrictEqual(epochs.late, ["3: Produce of id, epoch 0"])
+/** At version 2 of the protocol an end gives the epoch of the next transaction. */
+const endGiving = (position: number, epoch: number): Entry => ({
+  ...request(position, "EndTxn", epoch - 1),
+  answer: answer(epoch)
 })
 
-it("before its scope closed it is not, also while a session replaces it", () => {
-  const epochs = ClosedEpochs.make()
-  epochs.take([init(0, 0), request(1, "Produce", 0), init(2, 1), request(3, "EndTxn", 0)])
-  assert.deepStrictEqual(epochs.late, [])
-})
+/** One transaction of the old protocol, from its begin at 1 until its scope has closed at 4. */
+const onePassed = () => {
+  const epochs = ClosedEpochs.make("AddPartitionsToTxn")
+  epochs.note("id", "make", 0)
+  epochs.note("id", "begin", 1)
+  epochs.note("id", "close", 4)
+  epochs.take([
+    init(0, 0),
+    request(1, "AddPartitionsToTxn", 0),
+    request(2, "Produce", 0),
+    request(3, "EndTxn", 0)
+  ])
+  return epochs
+}
 
-it("after a producer has closed every request of its id is late, until it is made again", () => {
-  const epochs = ClosedEpochs.make()
-  epochs.close("id", 1, true)
-  epochs.take([init(0, 0), request(1, "FindCoordinator", 0)])
-  assert.deepStrictEqual(epochs.late, ["1: FindCoordinator of id, epoch 0"])
-  epochs.reopen("id")
-  epochs.take([init(2, 1), request(3, "Produce", 1)])
-  assert.strictEqual(epochs.late.length, 1)
-})
+describe("requests of scopes that have closed", () => {
+  it("those of two transactions of one epoch, one after the other, are not late", () => {
+    const epochs = onePassed()
+    epochs.note("id", "begin", 4)
+    epochs.note("id", "close", 7)
+    epochs.take([
+      request(4, "AddPartitionsToTxn", 0),
+      request(5, "Produce", 0),
+      request(6, "EndTxn", 0)
+    ])
+    assert.deepStrictEqual(epochs.late, [])
+    assert.deepStrictEqual(epochs.seen, { taken: 7, missed: 0 })
+  })
 
-it("an entry is taken once, waits for its epoch, and one that was dropped is counted", () => {
-  const epochs = ClosedEpochs.make()
-  epochs.take([init(0, null), request(1, "Produce", 0)])
-  assert.deepStrictEqual(epochs.seen, { taken: 0, missed: 0 })
-  epochs.take([init(0, 0), request(1, "Produce", 0)])
-  epochs.take([request(1, "Produce", 0), request(4, "Produce", 0)])
-  assert.deepStrictEqual(epochs.seen, { taken: 3, missed: 2 })
+  it("after a scope has closed anything of the id is late, until the next begin", () => {
+    const epochs = onePassed()
+    epochs.note("id", "begin", 6)
+    epochs.take([
+      request(4, "EndTxn", 0),
+      request(5, "AddPartitionsToTxn", 0),
+      request(6, "AddPartitionsToTxn", 0)
+    ])
+    assert.deepStrictEqual(epochs.late, [
+      "4: EndTxn of id, epoch 0",
+      "5: AddPartitionsToTxn of id, epoch 0"
+    ])
+  })
+
+  it("after the next begin one of the same epoch is late until a partition is registered", () => {
+    const epochs = onePassed()
+    epochs.note("id", "begin", 4)
+    epochs.take([
+      request(4, "Produce", 0),
+      request(5, "EndTxn", 0),
+      request(6, "AddPartitionsToTxn", 0),
+      request(7, "Produce", 0)
+    ])
+    assert.deepStrictEqual(epochs.late, ["4: Produce of id, epoch 0", "5: EndTxn of id, epoch 0"])
+  })
+
+  it("an epoch that was replaced before its scope closed is late ever after", () => {
+    const epochs = ClosedEpochs.make("AddPartitionsToTxn")
+    epochs.note("id", "make", 0)
+    epochs.note("id", "begin", 1)
+    epochs.note("id", "close", 4)
+    epochs.note("id", "begin", 4)
+    epochs.take([
+      init(0, 0),
+      request(1, "AddPartitionsToTxn", 0),
+      init(2, 1),
+      // Its scope is still open, while a session replaces it.
+      request(3, "EndTxn", 0),
+      request(4, "AddPartitionsToTxn", 1),
+      request(5, "Produce", 0)
+    ])
+    assert.deepStrictEqual(epochs.late, ["5: Produce of id, epoch 0"])
+  })
+
+  it("where Produce registers, one with the epoch before the last end is late", () => {
+    const epochs = ClosedEpochs.make("Produce")
+    epochs.note("id", "make", 0)
+    epochs.note("id", "begin", 1)
+    epochs.note("id", "close", 3)
+    epochs.note("id", "begin", 3)
+    epochs.take([
+      init(0, 0),
+      request(1, "Produce", 0),
+      endGiving(2, 1),
+      request(3, "EndTxn", 1),
+      request(4, "Produce", 0),
+      request(5, "Produce", 1),
+      request(6, "EndTxn", 1)
+    ])
+    assert.deepStrictEqual(epochs.late, ["3: EndTxn of id, epoch 1", "4: Produce of id, epoch 0"])
+  })
+
+  it("while a producer is made it looks up and initialises, and nothing else", () => {
+    const epochs = onePassed()
+    epochs.note("id", "make", 5)
+    epochs.take([
+      lookup(4),
+      lookup(5),
+      init(6, 1),
+      request(7, "AddPartitionsToTxn", 1)
+    ])
+    assert.deepStrictEqual(epochs.late, [
+      "4: FindCoordinator of id, epoch null",
+      "7: AddPartitionsToTxn of id, epoch 1"
+    ])
+  })
+
+  it("an entry is taken once, waits for its epoch, and one that was dropped is counted", () => {
+    const epochs = ClosedEpochs.make("AddPartitionsToTxn")
+    epochs.note("id", "make", 0)
+    epochs.take([init(0, null), lookup(1)])
+    assert.deepStrictEqual(epochs.seen, { taken: 0, missed: 0 })
+    epochs.take([init(0, 0), lookup(1)])
+    epochs.take([lookup(1), lookup(4)])
+    assert.deepStrictEqual(epochs.seen, { taken: 3, missed: 2 })
+  })
 })

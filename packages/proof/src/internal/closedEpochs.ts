@@ -1,28 +1,28 @@
 /**
- * Finds requests on the wire whose scope has closed, by (transactional id, epoch), while the run
- * goes on: it keeps nothing but the newest epoch of each id.
+ * Finds requests on the wire whose scope has closed, while the run goes on: it keeps nothing but
+ * where each transactional id stands and its newest epoch.
+ *
+ * A clean end leaves a session of the old protocol with its epoch, so that the epoch alone does not
+ * tell a late request from one of the next transaction. The order on the wire does: between the end
+ * of a scope and the begin of the next one nothing of the id comes, and what comes first after the
+ * begin registers a partition or looks something up.
  */
 import type * as FaultProxyWireLog from "@kafka-once/testing/FaultProxyWireLog"
 
 type Entry = Pick<
   FaultProxyWireLog.Entry,
-  "position" | "api" | "transactionalId" | "producerEpoch" | "answer"
+  "position" | "api" | "transactionalId" | "producerId" | "producerEpoch" | "answer"
 >
 
-interface Close {
-  readonly transactionalId: string
-  readonly position: number
-  readonly isLast: boolean
-}
+/**
+ * What the program does with an id: it makes a producer, which is made; it begins a transaction,
+ * whose scope then closes.
+ */
+type Step = "make" | "begin" | "close"
 
 export interface ClosedEpochs {
-  /**
-   * A scope of the id has closed when the wire log stood at `position`. After the last one, which
-   * is its producer's, nothing of the id may come at all.
-   */
-  readonly close: (transactionalId: string, position: number, isLast: boolean) => void
-  /** A producer of the id is made again. */
-  readonly reopen: (transactionalId: string) => void
+  /** The program takes a step with the id when the wire log stands at `position`. */
+  readonly note: (transactionalId: string, step: Step, position: number) => void
   /** Takes the log as it is now; entries that were taken before are left out. */
   readonly take: (entries: ReadonlyArray<Entry>) => void
   /** Requests that came too late, in words. */
@@ -31,45 +31,68 @@ export interface ClosedEpochs {
   readonly seen: { taken: number; missed: number }
 }
 
-export const make = (): ClosedEpochs => {
-  const newest = new Map<string, number>()
-  const least = new Map<string, number>()
+interface Note {
+  readonly transactionalId: string
+  readonly step: Step
+  readonly position: number
+}
+
+interface Identity {
+  readonly producerId: bigint
+  readonly epoch: number
+}
+
+interface Standing {
+  step: Step
+  /** Whether a partition or a group has been made part of the transaction that is open. */
+  isRegistered: boolean
+  /** The newest identity that was given or used. */
+  newest: Identity | null
+  /** The newest one when the last scope closed: an older one is late. */
+  bound: Identity | null
+}
+
+/** `registersBy` makes a partition part of a transaction; at version 2 that is Produce itself. */
+export const make = (registersBy: "AddPartitionsToTxn" | "Produce"): ClosedEpochs => {
+  const standings = new Map<string, Standing>()
   const late: Array<string> = []
   const seen = { taken: 0, missed: 0 }
-  let closes: Array<Close> = []
+  let notes: Array<Note> = []
   let next = 0
 
-  const closeUpTo = (position: number): void => {
-    for (const close of closes) {
-      if (close.position > position) continue
-      const { isLast, transactionalId } = close
-      least.set(transactionalId, isLast ? Infinity : newest.get(transactionalId) ?? 0)
-    }
-    closes = closes.filter((close) => close.position > position)
+  const standingOf = (transactionalId: string): Standing => {
+    const known = standings.get(transactionalId)
+    if (known !== undefined) return known
+    const made: Standing = { step: "close", isRegistered: false, newest: null, bound: null }
+    standings.set(transactionalId, made)
+    return made
   }
 
-  const takeOne = ({ answer, api, position, producerEpoch, transactionalId }: Entry): void => {
+  const goOnTo = (position: number): void => {
+    const due = notes.findIndex((note) => note.position > position)
+    const passed = due < 0 ? notes.splice(0) : notes.splice(0, due)
+    for (const { step, transactionalId } of passed) {
+      const standing = standingOf(transactionalId)
+      standing.step = step
+      standing.isRegistered = false
+      if (step === "close") standing.bound = standing.newest
+    }
+  }
+
+  const takeOne = (entry: Entry): void => {
+    const { api, position, producerEpoch, transactionalId } = entry
     if (transactionalId === null) return
-    const bound = least.get(transactionalId) ?? 0
-    if (bound === Infinity || (producerEpoch !== null && producerEpoch < bound && api !== init)) {
+    const standing = standingOf(transactionalId)
+    if (isOlder(entry, standing.bound) || !isInPlace(api, standing, registersBy)) {
       late.push(`${position}: ${api} of ${transactionalId}, epoch ${producerEpoch}`)
     }
-    if (api === init && answer?.errorCode === 0 && answer.producerEpoch !== null) {
-      newest.set(transactionalId, answer.producerEpoch)
-    }
+    if (isRegistration(api, registersBy)) standing.isRegistered = true
+    standing.newest = newestOf(entry, standing.newest)
   }
 
   return {
-    close: (transactionalId, position, isLast) => {
-      closes.push({ transactionalId, position, isLast })
-    },
-    reopen: (transactionalId) => {
-      closes = closes.filter((close) =>
-        !(close.isLast && close.transactionalId === transactionalId)
-      )
-      if (least.get(transactionalId) === Infinity) {
-        least.set(transactionalId, newest.get(transactionalId) ?? 0)
-      }
+    note: (transactionalId, step, position) => {
+      notes.push({ transactionalId, step, position })
     },
     take: (entries) => {
       for (const entry of entries) {
@@ -79,7 +102,7 @@ export const make = (): ClosedEpochs => {
         seen.missed += entry.position - next
         seen.taken++
         next = entry.position + 1
-        closeUpTo(entry.position)
+        goOnTo(entry.position)
         takeOne(entry)
       }
     },
@@ -89,3 +112,36 @@ export const make = (): ClosedEpochs => {
 }
 
 const init = "InitProducerId"
+const lookups: ReadonlySet<string> = new Set([init, "FindCoordinator"])
+
+const isRegistration = (api: string, registersBy: string): boolean =>
+  api === registersBy || api === "AddOffsetsToTxn" ||
+  (registersBy === "Produce" && api === "TxnOffsetCommit")
+
+const isInPlace = (api: string, { isRegistered, step }: Standing, registersBy: string): boolean =>
+  step !== "close" &&
+  (lookups.has(api) || (step === "begin" && (isRegistered || isRegistration(api, registersBy))))
+
+const isOlder = ({ api, producerEpoch, producerId }: Entry, bound: Identity | null): boolean =>
+  api !== init && bound !== null && producerEpoch !== null &&
+  producerId === bound.producerId && producerEpoch < bound.epoch
+
+/**
+ * The identity that an answer gives, which at version 2 of the protocol comes with every end, or
+ * that a request uses.
+ */
+const newestOf = (
+  { answer, producerEpoch, producerId }: Entry,
+  newest: Identity | null
+): Identity | null => {
+  const given = answer?.errorCode === 0 ? identityOf(answer.producerId, answer.producerEpoch) : null
+  if (given !== null) return given
+  const used = identityOf(producerId, producerEpoch)
+  if (used === null) return newest
+  return newest?.producerId === used.producerId && newest.epoch > used.epoch ? newest : used
+}
+
+const identityOf = (producerId: bigint | null, epoch: number | null): Identity | null =>
+  producerId === null || producerId < 0n || epoch === null || epoch < 0
+    ? null
+    : { producerId, epoch }
