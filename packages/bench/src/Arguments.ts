@@ -4,7 +4,16 @@
 import { parseArgs } from "node:util"
 
 /** The names that `--work` takes. */
-export const workNames = ["single", "batch", "pipeline", "proxy", "core"] as const
+export const workNames = [
+  "single",
+  "lanes",
+  "batch",
+  "ids",
+  "volume",
+  "pipeline",
+  "proxy",
+  "core"
+] as const
 
 /** What is measured: one piece of work, done by several contenders. */
 export type WorkName = (typeof workNames)[number]
@@ -17,18 +26,23 @@ export interface Arguments {
   readonly works: ReadonlyArray<WorkName>
   readonly length: Length
   readonly json: string | null
+  readonly chart: string | null
 }
 
 /** What `--help` prints. */
 export const usage = `npm run bench -- [options]
 
-Measures kafka-once beside the raw client on a real broker, which is started and removed again, and
-its core alone over a driver that does nothing. Contenders take turns, so that a slow moment of the
-machine meets all of them. Figures are no tests: a goal that is not met changes no exit code.
+Measures kafka-once beside the raw clients and Kafka's Java client on a real broker, which is started
+and removed again, and its core alone over a driver that does nothing. Contenders take turns, so that
+a slow moment of the machine meets all of them. Figures are no tests: a goal that is not met changes
+no exit code.
 
   --work A,B     what to measure, of ${workNames.join(", ")} (all)
                    single  transactions of one record, back to back
+                   lanes   the same over two transactional ids in turn
                    batch   transactions of 500 records, in one call and in 500 concurrent ones
+                   ids     64 transactional ids at once in one process, and 1,000
+                   volume  transactions of 1,000 records of 100 bytes
                    pipeline  consume, transform, produce, beside raw kafkajs and Java
                    proxy   what the fault proxy costs while no rule matches
                    core    no broker: transactions a second, the cost of each part, and memory
@@ -36,6 +50,7 @@ machine meets all of them. Figures are no tests: a goal that is not met changes 
   --long         memory over 1,000,000 transactions in place of 100,000
   --json FILE    also writes the figures to FILE, as an array of
                  {work, contender, unit, median, min, max, runs}
+  --chart FILE   also draws what was done a second to FILE, as SVG
   --help         prints this
 `
 
@@ -64,6 +79,7 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
         short: { type: "boolean" },
         long: { type: "boolean" },
         json: { type: "string" },
+        chart: { type: "string" },
         help: { type: "boolean" }
       }
     }).values
@@ -74,7 +90,9 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
   if (values.short === true && values.long === true) {
     return refuse("--short and --long exclude each other.")
   }
-  if (values.json === "") return refuse("--json takes the name of a file.")
+  for (const flag of ["json", "chart"] as const) {
+    if (values[flag] === "") return refuse(`--${flag} takes the name of a file.`)
+  }
   const names = values.work?.split(",").map((name) => name.trim()) ?? workNames
   const works = names.filter(isWorkName)
   const unknown = names.find((name) => !isWorkName(name))
@@ -86,7 +104,8 @@ export const parse = (args: ReadonlyArray<string>): Parsed => {
     arguments: {
       works,
       length: values.short === true ? "short" : values.long === true ? "long" : "default",
-      json: values.json ?? null
+      json: values.json ?? null,
+      chart: values.chart ?? null
     }
   }
 }

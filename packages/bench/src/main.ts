@@ -6,34 +6,54 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import { access, constants, writeFile } from "node:fs/promises"
-import { dirname, resolve } from "node:path"
-import { type Arguments, parse, type WorkName } from "./Arguments.ts"
-import * as BrokerWorks from "./BrokerWorks.ts"
+import { writeFile } from "node:fs/promises"
+import { type Arguments, type Length, parse, type WorkName } from "./Arguments.ts"
+import * as Chart from "./Chart.ts"
 import * as CoreProcess from "./CoreProcess.ts"
 import type { Line } from "./Figure.ts"
 import * as Machine from "./Machine.ts"
+import * as OutputFile from "./OutputFile.ts"
 import * as PipelineWork from "./PipelineWork.ts"
+import * as ProducerWork from "./ProducerWork.ts"
+import * as ProducerWorks from "./ProducerWorks.ts"
 import * as ProxyWork from "./ProxyWork.ts"
 import * as Report from "./Report.ts"
 
-const brokerWorks: ReadonlyArray<WorkName> = ["single", "batch", "pipeline"]
+/** The works of the producers by the names that `--work` takes. */
+const producerWorks = (name: WorkName, length: Length): ReadonlyArray<ProducerWork.Work> => {
+  switch (name) {
+    case "single":
+      return [ProducerWorks.single(length)]
+    case "lanes":
+      return [ProducerWorks.lanes(length)]
+    case "batch":
+      return [ProducerWorks.batch(length, 1), ProducerWorks.batch(length, 3)]
+    case "ids":
+      return [ProducerWorks.ids(length), ProducerWorks.thousandIds(length)]
+    case "volume":
+      return [ProducerWorks.volume(length)]
+    default:
+      return []
+  }
+}
 
 const onBroker = ({ length, works }: Arguments) =>
   Effect.scoped(Effect.gen(function*() {
     const kafka = yield* EmbeddedKafka.make()
     yield* Console.log(Machine.versions(kafka.version))
-    const single = works.includes("single") ? yield* BrokerWorks.single(kafka, length) : []
-    const batch = works.includes("batch") ? yield* BrokerWorks.batch(kafka, length) : []
+    const producers = yield* Effect.forEach(
+      works.flatMap((name) => producerWorks(name, length)),
+      (work) => ProducerWork.run(kafka, work)
+    )
     const pipeline = works.includes("pipeline")
       ? yield* PipelineWork.pipeline(kafka, length)
       : []
-    return [...single, ...batch, ...pipeline]
+    return [...producers.flat(), ...pipeline]
   }))
 
 const measure = (options: Arguments) =>
   Effect.gen(function*() {
-    const needsBroker = options.works.some((work) => brokerWorks.includes(work))
+    const needsBroker = options.works.some((work) => work !== "proxy" && work !== "core")
     yield* Console.log(Machine.describe())
     if (!needsBroker) yield* Console.log(Machine.versions(null))
     const broker: ReadonlyArray<Line> = needsBroker ? yield* onBroker(options) : []
@@ -43,32 +63,36 @@ const measure = (options: Arguments) =>
     return [...broker, ...proxy, ...core]
   })
 
-// What cannot be written is told before anything is measured.
-const checkFolder = (json: string) =>
-  Effect.tryPromise({
-    try: () => access(dirname(resolve(json)), constants.W_OK),
-    catch: (cause) => new Error(`--json: ${String(cause)}`)
-  })
-
 const main = (options: Arguments) =>
   Effect.gen(function*() {
-    const { json } = options
-    if (json !== null) yield* checkFolder(json)
+    const { chart, json } = options
     const lines = yield* measure(options)
     yield* Console.log(Report.render(lines))
-    if (json === null) return
     const figures = lines.map(({ figure }) => figure)
-    yield* Effect.tryPromise({
-      try: () => writeFile(json, `${JSON.stringify(figures, null, 2)}\n`),
-      catch: (cause) => new Error(`--json: ${String(cause)}`)
-    })
+    if (json !== null) yield* write("--json", json, `${JSON.stringify(figures, null, 2)}\n`)
+    if (chart !== null) yield* write("--chart", chart, Chart.render(figures))
   })
 
+const write = (flag: string, file: string, text: string) =>
+  Effect.tryPromise({
+    try: () => writeFile(file, text),
+    catch: (cause) => new Error(`${flag}: ${String(cause)}`)
+  })
+
+const refuse = (text: string) => {
+  process.stderr.write(`${text}\n`)
+  process.exitCode = 2
+}
+
 const parsed = parse(process.argv.slice(2))
-if (parsed._tag === "Exit") {
-  const stream = parsed.code === 0 ? process.stdout : process.stderr
-  stream.write(`${parsed.text}\n`)
-  process.exitCode = parsed.code
+if (parsed._tag === "Run") {
+  const { chart, json } = parsed.arguments
+  // What cannot be written is told before anything is measured.
+  const problem = OutputFile.problemOf("--json", json) ?? OutputFile.problemOf("--chart", chart)
+  if (problem === null) NodeRuntime.runMain(main(parsed.arguments))
+  else refuse(problem)
+} else if (parsed.code === 0) {
+  process.stdout.write(`${parsed.text}\n`)
 } else {
-  NodeRuntime.runMain(main(parsed.arguments))
+  refuse(parsed.text)
 }

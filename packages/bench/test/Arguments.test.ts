@@ -5,18 +5,24 @@ describe("the command line", () => {
   it("without flags is all works at the default length, and no file", () => {
     assert.deepStrictEqual(parse([]), {
       _tag: "Run",
-      arguments: { works: workNames, length: "default", json: null }
+      arguments: { works: workNames, length: "default", json: null, chart: null }
     })
   })
 
-  it("takes works in the order asked for, a length and a file", () => {
-    assert.deepStrictEqual(parse(["--work", "core, single", "--short", "--json", "figures.json"]), {
+  it("takes works in the order asked for, a length and files", () => {
+    const given = ["--short", "--json", "figures.json", "--chart", "figures.svg"]
+    assert.deepStrictEqual(parse(["--work", "core, single", ...given]), {
       _tag: "Run",
-      arguments: { works: ["core", "single"], length: "short", json: "figures.json" }
+      arguments: {
+        works: ["core", "single"],
+        length: "short",
+        json: "figures.json",
+        chart: "figures.svg"
+      }
     })
     assert.deepStrictEqual(parse(["--long", "--work=batch"]), {
       _tag: "Run",
-      arguments: { works: ["batch"], length: "long", json: null }
+      arguments: { works: ["batch"], length: "long", json: null, chart: null }
     })
   })
 
@@ -34,6 +40,7 @@ describe("the command line", () => {
       [["--work"], "--work"],
       [["--json", ""], "--json"],
       [["--json"], "--json"],
+      [["--chart", ""], "--chart"],
       [["--json", "--short"], "--json"],
       [["--short", "--long"], "--short and --long"],
       [["--short=yes"], "--short"]

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
+import { tmpdir } from "node:os"
 import { fileURLToPath } from "node:url"
+import { workNames } from "../src/Arguments.ts"
 
 const program = fileURLToPath(new URL("../src/main.ts", import.meta.url))
 
@@ -25,16 +27,27 @@ describe("npm run bench", () => {
       assert.strictEqual(code, 2)
       assert.strictEqual(out, "")
       assert.deepStrictEqual(err.trimEnd().split("\n"), [
-        '--work takes names of single, batch, proxy, core; "warp" is none.',
+        `--work takes names of ${workNames.join(", ")}; "warp" is none.`,
         "Try npm run bench -- --help"
       ])
     }))
 
-  it.live("with a file that cannot be written ends before it measures", () =>
-    Effect.gen(function*() {
-      const { code, out, err } = yield* bench("--work", "core", "--json", "/no/such/folder/f.json")
-      assert.strictEqual(code, 1)
-      assert.include(out + err, "--json: Error: ENOENT")
-      assert.notInclude(out + err, "contenders")
-    }))
+  for (const flag of ["--json", "--chart"]) {
+    for (
+      const [what, file, why] of [
+        ["is in no folder", "/no/such/folder/f", "ENOENT"],
+        ["is a folder", tmpdir(), "EISDIR"]
+      ] as const
+    ) {
+      it.live(`with a file for ${flag} that ${what} ends with code 2 before it measures`, () =>
+        Effect.gen(function*() {
+          const { code, err, out } = yield* bench("--work", "core", flag, file)
+          assert.strictEqual(code, 2)
+          assert.strictEqual(out, "")
+          const [problem, ...rest] = err.trimEnd().split("\n")
+          assert.match(problem!, new RegExp(`^${flag}: "${file}" cannot be written \\(${why}`))
+          assert.deepStrictEqual(rest, [])
+        }))
+    }
+  }
 })
