@@ -17,7 +17,7 @@ import { KafkaDriver, type ProducerIdentity } from "./KafkaDriver.ts"
 import { Misconfigured, UnsupportedByDriver } from "./KafkaError.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
 import type {
-  ListFilter,
+  CoordinatorState,
   ProducerState,
   TransactionDescription,
   TransactionListing
@@ -36,6 +36,25 @@ import { type HangingTransaction, TransactionAdminError } from "./TransactionAdm
  */
 export interface Options {
   readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * Which transactions a list is to hold; what is left out does not limit it.
+ *
+ * **Details**
+ *
+ * *Shape*: `pattern` is a regular expression (RE2) that the whole transactional id must match; it
+ * needs brokers of Kafka 4.1. `openLongerThan` needs brokers of Kafka 3.8, and leaves out what is
+ * not open. A broker without them fails `UnsupportedByBroker`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListOptions {
+  readonly states?: ReadonlyArray<CoordinatorState> | undefined
+  readonly producerIds?: ReadonlyArray<bigint> | undefined
+  readonly openLongerThan?: Duration.Input | undefined
+  readonly pattern?: string | undefined
 }
 
 /**
@@ -138,7 +157,7 @@ export interface AbortOptions {
  */
 export class TransactionAdmin extends Context.Service<TransactionAdmin, {
   readonly list: (
-    filter?: ListFilter
+    filter?: ListOptions
   ) => Effect.Effect<ReadonlyArray<TransactionListing>, TransactionAdminError>
   readonly describe: (
     transactionalId: string
@@ -179,9 +198,18 @@ export const make = Effect.fnUntraced(function*(
   }
   const limit = yield* durationOf("timeout", options.timeout ?? "15 seconds")
   return TransactionAdmin.of({
-    list: Effect.fn("TransactionAdmin.list")((filter: ListFilter = {}) =>
-      start("list", driver, limit, (call) => Listing.list(call, filter))
-    ),
+    list: Effect.fn("TransactionAdmin.list")(function*(options: ListOptions = {}) {
+      const { openLongerThan, ...filter } = options
+      const openLongerThanMillis = openLongerThan === undefined
+        ? undefined
+        : Duration.toMillis(yield* durationOf("openLongerThan", openLongerThan, 0))
+      return yield* start(
+        "list",
+        driver,
+        limit,
+        (call) => Listing.list(call, { ...filter, openLongerThanMillis })
+      )
+    }),
     describe: Effect.fn("TransactionAdmin.describe")((transactionalId: string) =>
       start(
         "describe",

@@ -90,10 +90,8 @@ export interface ProducerState {
  *
  * **Details**
  *
- * *Shape*: `pattern` is a regular expression (RE2) that the whole transactional id must match; it
- * needs brokers of Kafka 4.1.
- *
- * *Units and bounds*: `openLongerThanMillis` needs brokers of Kafka 3.8.
+ * *Shape*: `pattern` is a regular expression (RE2) that the whole transactional id must match.
+ * `openLongerThanMillis` leaves out what is not open; brokers themselves would not.
  *
  * @category models
  * @since 0.1.0
@@ -104,6 +102,15 @@ export interface ListFilter {
   readonly openLongerThanMillis?: number | undefined
   readonly pattern?: string | undefined
 }
+
+/**
+ * Whether a transaction in this state has begun, and has not ended everywhere.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isOpen = (state: TransactionListing["state"]): boolean =>
+  state === "Ongoing" || state.startsWith("Prepare")
 
 /**
  * The marker that ends one producer's transaction in one partition.

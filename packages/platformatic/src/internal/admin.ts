@@ -6,9 +6,7 @@ import * as TopicPartition from "@kafka-once/core/TopicPartition"
 import type {
   ProducerState,
   TopicState,
-  TransactionAdminDriver,
-  TransactionDescription,
-  TransactionListing
+  TransactionAdminDriver
 } from "@kafka-once/core/TransactionAdminDriver"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -39,25 +37,25 @@ export const make = (settings: Settings, cluster: Cluster): TransactionAdminDriv
       Effect.flatMap(
         atBroker(ask, brokerId, Requests.listTransactions(filter)),
         (answer) => {
-          const { errorCode, transactionStates, unknownStateFilters } = answer
-          if (errorCode !== 0) return Effect.fail(answered("ListTransactions", errorCode))
-          return unknownStateFilters.length > 0
+          const { code, transactions, unknownStates } = answer
+          if (code !== 0) return Effect.fail(answered("ListTransactions", code))
+          return unknownStates.length > 0
             ? Effect.fail(answered(
               "ListTransactions",
               unsupportedVersion,
-              `Broker ${brokerId} does not know the states ${unknownStateFilters.join(", ")}`
+              `Broker ${brokerId} does not know the states ${unknownStates.join(", ")}`
             ))
-            : Effect.succeed(transactionStates.map(listingOf))
+            : Effect.succeed(transactions)
         }
       ),
     describe: (transactionalId) =>
-      atCoordinator(
-        ask,
-        transactionalId,
-        Requests.describeTransaction(transactionalId),
-        (answer) => answer.transactionStates[0]?.errorCode ?? unknownServerError
-      ).pipe(
-        Effect.map(({ transactionStates: [state] }) => descriptionOf(state!))
+      Effect.map(
+        atCoordinator(
+          ask,
+          transactionalId,
+          Requests.describeTransaction(transactionalId)
+        ),
+        ({ description }) => description
       ),
     producers: (partitions) => producers(ask, partitions),
     writeAbortMarker: (marker) =>
@@ -74,8 +72,7 @@ export const make = (settings: Settings, cluster: Cluster): TransactionAdminDriv
       atCoordinator(
         ask,
         transactionalId,
-        initProducerId(transactionalId, transactionTimeoutMillis, { producerId: -1n, epoch: -1 }),
-        ({ code }) => code
+        initProducerId(transactionalId, transactionTimeoutMillis, { producerId: -1n, epoch: -1 })
       ).pipe(Effect.map(({ identity }) => identity)),
     maxTransactionTimeoutMillis: (brokerId) =>
       Effect.flatMap(
@@ -112,18 +109,18 @@ const atBroker = <A>({ cluster, settings }: Ask, brokerId: number, message: Mess
 
 const brokerNotAvailable = 8
 
-const atCoordinator = <A>(
+const atCoordinator = <A extends { readonly code: number }>(
   { cluster, settings }: Ask,
   transactionalId: string,
-  message: Message<A>,
-  codeOf: (answer: A) => number
+  message: Message<A>
 ): Effect.Effect<A, DriverError> =>
   cluster.coordinator("transaction", transactionalId).pipe(
     Effect.flatMap((address) => cluster.request(address, message, settings.requestTimeoutMillis)),
-    Effect.flatMap((answer) => {
-      const code = codeOf(answer)
-      return code === 0 ? Effect.succeed(answer) : Effect.fail(answered(message.request, code))
-    }),
+    Effect.flatMap((answer) =>
+      answer.code === 0
+        ? Effect.succeed(answer)
+        : Effect.fail(answered(message.request, answer.code))
+    ),
     Effect.tapError((error) =>
       Effect.sync(() => cluster.noteCoordinator("transaction", transactionalId, error))
     )
@@ -183,7 +180,9 @@ const producers = (
           ),
           (result) => {
             if (Result.isSuccess(result)) {
-              for (const [key, answer] of answersIn(result.success)) answers.set(key, answer)
+              for (const one of result.success) {
+                answers.set(TopicPartition.toKey(one), answerOf(one))
+              }
             } else {
               for (const one of of) {
                 answers.set(TopicPartition.toKey(one), Result.fail(result.failure))
@@ -205,45 +204,8 @@ const producers = (
     Effect.catch((error) => Effect.succeed(partitions.map(() => Result.fail(error))))
   )
 
-const answersIn = ({ topics }: Requests.DescribedProducers) =>
-  topics.flatMap(({ name, partitions }) =>
-    partitions.map(({ activeProducers, errorCode, partitionIndex }): readonly [string, Answer] => [
-      TopicPartition.toKey({ topic: name, partition: partitionIndex }),
-      errorCode === 0
-        ? Result.succeed(activeProducers.map(producerOf))
-        : Result.fail(answered("DescribeProducers", errorCode))
-    ])
-  )
-
-type ActiveProducer =
-  Requests.DescribedProducers["topics"][number]["partitions"][number]["activeProducers"][number]
-
-const producerOf = (one: ActiveProducer): ProducerState => ({
-  producerId: one.producerId,
-  epoch: one.producerEpoch,
-  lastSequence: one.lastSequence,
-  lastTimestampMillis: Number(one.lastTimestamp),
-  coordinatorEpoch: one.coordinatorEpoch < 0 ? null : one.coordinatorEpoch,
-  startOffset: one.currentTxnStartOffset < 0n ? null : one.currentTxnStartOffset
-})
-
-const listingOf = (one: Requests.Listed["transactionStates"][number]): TransactionListing => ({
-  transactionalId: one.transactionalId,
-  producerId: one.producerId,
-  state: one.transactionState
-})
-
-const descriptionOf = (
-  one: Requests.Described["transactionStates"][number]
-): TransactionDescription => ({
-  ...listingOf(one),
-  epoch: one.producerEpoch,
-  timeoutMillis: one.transactionTimeoutMs,
-  startedAtMillis: one.transactionStartTimeMs < 0n ? null : Number(one.transactionStartTimeMs),
-  partitions: one.topics.flatMap(({ partitions, topic }) =>
-    partitions.map((partition) => ({ topic, partition }))
-  )
-})
+const answerOf = ({ code, producers }: Requests.DescribedProducers): Answer =>
+  code === 0 ? Result.succeed(producers) : Result.fail(answered("DescribeProducers", code))
 
 const topicOf = (
   { errorCode, name, partitions }: Lookups.Metadata["topics"][number],

@@ -1,9 +1,17 @@
 /**
- * The requests of operators. The client has no module for WriteTxnMarkers; its few fields are
- * written and read here.
+ * The requests of operators. The client has no module for WriteTxnMarkers, and its modules fail
+ * with a TypeError on a code that they do not know, such as that of a bad regular expression. So
+ * answers are read here.
  */
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
-import type { AbortMarker, ListFilter } from "@kafka-once/core/TransactionAdminDriver"
+import {
+  type AbortMarker,
+  isOpen,
+  type ListFilter,
+  type ProducerState,
+  type TransactionDescription,
+  type TransactionListing
+} from "@kafka-once/core/TransactionAdminDriver"
 import {
   describeConfigsV4,
   describeProducersV0,
@@ -11,12 +19,17 @@ import {
   listTransactionsV0,
   listTransactionsV1,
   listTransactionsV2,
+  type Reader,
   Writer
 } from "@platformatic/kafka"
 import { groupBy } from "./groupBy.ts"
 import { type Message, withCodes } from "./message.ts"
 
-export type Listed = ReturnType<typeof listTransactionsV2.parseResponse>
+export interface Listed {
+  readonly code: number
+  readonly unknownStates: ReadonlyArray<string>
+  readonly transactions: ReadonlyArray<TransactionListing>
+}
 
 /** The version tells which filters there are; an older broker refuses one that it does not have. */
 export const listTransactions = (filter: ListFilter): Message<Listed> => {
@@ -35,12 +48,25 @@ export const listTransactions = (filter: ListFilter): Message<Listed> => {
           BigInt(openLongerThanMillis ?? -1),
           pattern ?? null
         ),
-    read: (reader, version) =>
-      withCodes(() => listTransactionsV2.parseResponse(0, 66, version, reader))
+    read: (reader) => {
+      reader.readInt32()
+      return {
+        code: reader.readInt16(),
+        unknownStates: reader.readArray(() => reader.readString(), true, false),
+        transactions: reader.readArray(() => ({
+          transactionalId: reader.readString(),
+          producerId: reader.readInt64(),
+          state: reader.readString()
+        }))
+      }
+    }
   }
 }
 
-export type Described = ReturnType<typeof describeTransactionsV0.parseResponse>
+export interface Described {
+  readonly code: number
+  readonly description: TransactionDescription
+}
 
 export const describeTransaction = (transactionalId: string): Message<Described> => ({
   request: "DescribeTransactions",
@@ -48,15 +74,46 @@ export const describeTransaction = (transactionalId: string): Message<Described>
   versions: [0, 0],
   flexibleFrom: 0,
   write: () => describeTransactionsV0.createRequest([transactionalId]),
-  read: (reader, version) =>
-    withCodes(() => describeTransactionsV0.parseResponse(0, 65, version, reader))
+  read: (reader) => {
+    reader.readInt32()
+    const [described] = reader.readArray(() => readDescribed(reader))
+    if (described === undefined) throw new RangeError("No transactional id was described")
+    return described
+  }
 })
 
-export type DescribedProducers = ReturnType<typeof describeProducersV0.parseResponse>
+const readDescribed = (reader: Reader): Described => {
+  const code = reader.readInt16()
+  const transactionalId = reader.readString()
+  const state = reader.readString()
+  const timeoutMillis = reader.readInt32()
+  const startedAt = Number(reader.readInt64())
+  return {
+    code,
+    description: {
+      transactionalId,
+      state,
+      timeoutMillis,
+      // A coordinator goes on telling when the last transaction began.
+      startedAtMillis: isOpen(state) ? startedAt : null,
+      producerId: reader.readInt64(),
+      epoch: reader.readInt16(),
+      partitions: reader.readArray(() => {
+        const topic = reader.readString()
+        return reader.readArray(() => ({ topic, partition: reader.readInt32() }), true, false)
+      }).flat()
+    }
+  }
+}
+
+export interface DescribedProducers extends TopicPartition {
+  readonly code: number
+  readonly producers: ReadonlyArray<ProducerState>
+}
 
 export const describeProducers = (
   partitions: ReadonlyArray<TopicPartition>
-): Message<DescribedProducers> => ({
+): Message<ReadonlyArray<DescribedProducers>> => ({
   request: "DescribeProducers",
   key: 61,
   versions: [0, 0],
@@ -68,9 +125,36 @@ export const describeProducers = (
         partitionIndexes: of.map(({ partition }) => partition)
       }))
     ),
-  read: (reader, version) =>
-    withCodes(() => describeProducersV0.parseResponse(0, 61, version, reader))
+  read: (reader) => {
+    reader.readInt32()
+    return reader.readArray(() => {
+      const topic = reader.readString()
+      return reader.readArray(() => {
+        const partition = reader.readInt32()
+        const code = reader.readInt16()
+        reader.readNullableString()
+        return { topic, partition, code, producers: reader.readArray(() => readProducer(reader)) }
+      })
+    }).flat()
+  }
 })
+
+const readProducer = (reader: Reader): ProducerState => {
+  const producerId = reader.readInt64()
+  const epoch = reader.readInt32()
+  const lastSequence = reader.readInt32()
+  const lastTimestampMillis = Number(reader.readInt64())
+  const coordinatorEpoch = reader.readInt32()
+  const startOffset = reader.readInt64()
+  return {
+    producerId,
+    epoch,
+    lastSequence,
+    lastTimestampMillis,
+    coordinatorEpoch: coordinatorEpoch < 0 ? null : coordinatorEpoch,
+    startOffset: startOffset < 0n ? null : startOffset
+  }
+}
 
 /**
  * The answer is the code for the one partition. Version 2 asks a partition to hold the marker to

@@ -5,7 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { DriverError, Failure } from "../../KafkaDriver.ts"
-import type { ListFilter, TopicState, TransactionListing } from "../../TransactionAdminDriver.ts"
+import {
+  isOpen,
+  type ListFilter,
+  type TopicState,
+  type TransactionListing
+} from "../../TransactionAdminDriver.ts"
 import { Incomplete, type TransactionAdminError } from "../../TransactionAdminError.ts"
 import { ask, attempt, type Call, failed } from "./ask.ts"
 import { type Round, toldOf, untilComplete } from "./rounds.ts"
@@ -43,9 +48,10 @@ export const list = (
     ({ found, missing }: Round<ReadonlyArray<TransactionListing>>) => {
       // An id whose coordinator moves may be told by both.
       const byId = new Map(found.flat().map((one) => [one.transactionalId, one]))
-      const transactions = [...byId.values()].sort((one, other) =>
-        one.transactionalId < other.transactionalId ? -1 : 1
-      )
+      // The filter of brokers lets pass what is not open at all.
+      const openOnly = filter.openLongerThanMillis !== undefined
+      const transactions = [...byId.values()].filter(({ state }) => !openOnly || isOpen(state))
+        .sort((one, other) => one.transactionalId < other.transactionalId ? -1 : 1)
       return missing.length === 0 ? Effect.succeed(transactions) : Effect.fail(
         failed(call, new Incomplete({ missing: toldOf(missing), transactions, hanging: [] }))
       )
