@@ -22,11 +22,13 @@ const counts = ["maxWaiting", "maxRequestRecords", "maxRequestBytes", "maxPendin
 
 const badTimes = [0, -1, Number.NaN, "0 millis", "soon", "25 days", Duration.infinity, null, {}]
 const badCounts = [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "5", {}]
+const badLanes = [...badCounts, 9]
 const badIds = ["", "x".repeat(250), "a\0b", "\ud800", 5, null, undefined, ["a"]]
 
 const bad: ReadonlyArray<readonly [string, unknown]> = [
   ...times.flatMap((setting) => badTimes.map((value) => [setting, value] as const)),
   ...counts.flatMap((setting) => badCounts.map((value) => [setting, value] as const)),
+  ...badLanes.map((value) => ["lanes", value] as const),
   ...badIds.map((value) => ["transactionalId", value] as const)
 ]
 
@@ -47,6 +49,14 @@ describe("ProducerOptions", () => {
         assert.isBelow(reason.message.length, 300)
       }))
   }
+
+  it.effect("a transactional id must leave room for the lanes' names", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(resolve({ transactionalId: "x".repeat(243), lanes: 2 }))
+      assert.strictEqual(Rig.reason(exit, "Misconfigured").setting, "transactionalId")
+      yield* resolve({ transactionalId: "x".repeat(242), lanes: 8 })
+      yield* resolve({ transactionalId: "x".repeat(249), lanes: 1 })
+    }))
 
   it.effect("times that do not fit each other are refused", () =>
     Effect.gen(function*() {

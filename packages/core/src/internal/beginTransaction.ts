@@ -87,7 +87,6 @@ const open = (
     const { live } = core
     if (live === null) return Effect.fail(closed(core))
     transition(core, "Began")
-    if (lanes.all.length > 1) noteLane(options.span, core.settings.transactionalId)
     const clock = fiber.getRef(Clock.Clock)
     const attempt = fiber.getRef(Attempt.CurrentAttempt)
     const guard = fiber.getRef(CurrentCommitGuard)
@@ -95,7 +94,9 @@ const open = (
     core.current = transaction
     Attempt.note(attempt, transaction)
     core.metrics.openTransactions.updateUnsafe(1, fiber.context)
-    return Effect.succeed(transaction)
+    return lanes.all.length === 1
+      ? Effect.succeed(transaction)
+      : Effect.as(noteLane(options.span, core.settings.transactionalId), transaction)
   })
 
 const closed = (core: ProducerCore): KafkaError => {

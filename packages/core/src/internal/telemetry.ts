@@ -216,11 +216,13 @@ export const startTransactionSpan = (transactionalId: string): Effect.Effect<Tra
   })
 
 /**
- * Notes the transactional id of the lane on a transaction's span, which was started before it was
- * known whose turn it would be.
+ * Notes the transactional id of the lane on a transaction's span and on its begin, the current one,
+ * which were started before it was known whose turn it would be.
  */
-export const noteLane = (span: Tracer.Span, transactionalId: string): void => {
-  span.attribute("messaging.kafka.transactional_id", transactionalId)
+export const noteLane = (span: Tracer.Span, transactionalId: string): Effect.Effect<void> => {
+  const attribute = "messaging.kafka.transactional_id"
+  span.attribute(attribute, transactionalId)
+  return Effect.annotateCurrentSpan(attribute, transactionalId)
 }
 
 /**
