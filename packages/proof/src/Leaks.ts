@@ -39,7 +39,7 @@ export interface Options {
   readonly scopes: number
   readonly seed: number
   readonly timeoutMillis: number
-  readonly registersBy?: "AddPartitionsToTxn" | "Produce"
+  readonly registersBy?: ClosedEpochs.Registration
 }
 
 const workers = 4

@@ -17,7 +17,14 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as DriverSteps from "./DriverSteps.ts"
 import { connect, unanswered } from "./internal/brokerRequests.ts"
-import { assertDecided, commitOf, losses, outcomeOf, shown } from "./internal/lostCommit.ts"
+import {
+  assertDecided,
+  commitOf,
+  losses,
+  oneRecord,
+  outcomeOf,
+  shown
+} from "./internal/lostCommit.ts"
 import * as LogReader from "./LogReader.ts"
 import {
   type Bench,
@@ -32,16 +39,36 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 
 /**
+ * What is asked of a driver beyond the rest.
+ *
+ * **Details**
+ *
+ * *Shape*: `offsetsAlone` is for drivers whose offsets the broker fences by their group; others
+ * send them from a pipeline or a cursor only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly offsetsAlone?: boolean
+}
+
+/**
  * Runs the suite over a driver, on a broker of its own, which it also kills.
  *
  * @category testing
  * @since 0.1.0
  */
-export const suite = (name: string, driver: DriverAt): void => {
+export const suite = (
+  name: string,
+  driver: DriverAt,
+  { offsetsAlone = false }: Options = {}
+): void => {
   layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
     `unknown outcomes, over ${name}`,
     (it) => {
       held(it, driver)
+      if (offsetsAlone) alone(it, driver)
       later(it, driver)
       down(it, driver)
     }
@@ -64,7 +91,7 @@ const held = (it: It, driver: DriverAt): void => {
             yield* Effect.scoped(Effect.gen(function*() {
               const open = yield* other.begin()
               yield* open.send([{ topic, partition: 0, value: "open" }])
-              const found = yield* outcomeOf(producer, topic).pipe(
+              const found = yield* outcomeOf(producer, oneRecord(topic)).pipe(
                 proxy.withRule(loss.rule(commitOf(transactionalId)))
               )
               assertDecided(found, loss)
@@ -75,6 +102,39 @@ const held = (it: It, driver: DriverAt): void => {
             })).pipe(Effect.exit)
             assert.deepStrictEqual(yield* visible, shown(loss))
           }).pipe(Effect.scoped)
+      )
+  )
+}
+
+const alone = (it: It, driver: DriverAt): void => {
+  it.effect.each(losses)(
+    "a commit of offsets alone whose $lost is lost is told by the group's position",
+    (loss) =>
+      withProducer(
+        driver,
+        ({ assertNothingOpen, proxy, topic, transactionalId }, producer) =>
+          Effect.gen(function*() {
+            const kafka = yield* EmbeddedKafka.EmbeddedKafka
+            const position = Effect.map(
+              LogReader.committedOffsets(kafka, topic),
+              ([found]) => found?.offset
+            )
+            const processed = (lastProcessed: bigint) => ({
+              groupId: topic,
+              membership: { generationId: -1, memberId: "", groupInstanceId: null },
+              offsets: [{ topic, partition: 0, lastProcessed }]
+            })
+            yield* producer.withTransaction()(Transaction.sendOffsets(processed(1n)))
+            const found = yield* outcomeOf(
+              producer,
+              (transaction) => transaction.sendOffsets(processed(6n))
+            ).pipe(
+              proxy.withRule(loss.rule(commitOf(transactionalId)))
+            )
+            assertDecided(found, loss, "committed offset")
+            assert.strictEqual(yield* position, loss.decided === "committed" ? 7n : 2n)
+            yield* assertNothingOpen
+          })
       )
   )
 }
@@ -171,7 +231,7 @@ const down = (it: It, driver: DriverAt): void => {
             yield* kafka.start
             yield* proxy.heal
           })
-          const [found] = yield* Effect.all([outcomeOf(producer, topic), crash], {
+          const [found] = yield* Effect.all([outcomeOf(producer, oneRecord(topic)), crash], {
             concurrency: 2
           })
           assertDecided(found, loss)

@@ -14,6 +14,7 @@ import {
   commitOf,
   type Loss,
   losses,
+  oneRecord,
   outcomeOf,
   shown
 } from "./internal/lostCommit.ts"
@@ -88,7 +89,7 @@ const decidedWithout = (driver: DriverAt, one: Case) =>
       })
       const rule = yield* bench.proxy.inject(one.rule(commitOf(bench.transactionalId)))
       const [found] = yield* Effect.all([
-        outcomeOf(producer, bench.topic),
+        outcomeOf(producer, oneRecord(bench.topic)),
         Effect.andThen(rule.fired, faults[one.how](node))
       ], { concurrency: 2 })
       assertDecided(found, one)

@@ -18,6 +18,7 @@ const request = (position: number, api: string, producerEpoch: number): Entry =>
   transactionalId: "id",
   producerId: 1n,
   producerEpoch,
+  commit: api === "EndTxn" ? true : null,
   answer: answer(null)
 })
 
@@ -129,6 +130,13 @@ describe("requests of scopes that have closed", () => {
       request(6, "EndTxn", 1)
     ])
     assert.deepStrictEqual(epochs.late, ["3: EndTxn of id, epoch 1", "4: Produce of id, epoch 0"])
+  })
+
+  it("where Produce registers, an abort may come first: its Produce may have been lost", () => {
+    const epochs = ClosedEpochs.make("Produce")
+    epochs.note("id", "begin", 0)
+    epochs.take([init(0, 0), { ...request(1, "EndTxn", 0), commit: false }])
+    assert.deepStrictEqual(epochs.late, [])
   })
 
   it("while a producer is made it looks up and initialises, and nothing else", () => {

@@ -11,7 +11,7 @@ import type * as FaultProxyWireLog from "@kafka-once/testing/FaultProxyWireLog"
 
 type Entry = Pick<
   FaultProxyWireLog.Entry,
-  "position" | "api" | "transactionalId" | "producerId" | "producerEpoch" | "answer"
+  "position" | "api" | "transactionalId" | "producerId" | "producerEpoch" | "commit" | "answer"
 >
 
 /**
@@ -19,6 +19,9 @@ type Entry = Pick<
  * whose scope then closes.
  */
 type Step = "make" | "begin" | "close"
+
+/** What makes a partition part of a transaction; at version 2 of the protocol Produce itself. */
+export type Registration = "AddPartitionsToTxn" | "Produce"
 
 export interface ClosedEpochs {
   /** The program takes a step with the id when the wire log stands at `position`. */
@@ -52,8 +55,7 @@ interface Standing {
   bound: Identity | null
 }
 
-/** `registersBy` makes a partition part of a transaction; at version 2 that is Produce itself. */
-export const make = (registersBy: "AddPartitionsToTxn" | "Produce"): ClosedEpochs => {
+export const make = (registersBy: Registration): ClosedEpochs => {
   const standings = new Map<string, Standing>()
   const late: Array<string> = []
   const seen = { taken: 0, missed: 0 }
@@ -83,7 +85,7 @@ export const make = (registersBy: "AddPartitionsToTxn" | "Produce"): ClosedEpoch
     const { api, position, producerEpoch, transactionalId } = entry
     if (transactionalId === null) return
     const standing = standingOf(transactionalId)
-    if (isOlder(entry, standing.bound) || !isInPlace(api, standing, registersBy)) {
+    if (isOlder(entry, standing.bound) || !isInPlace(entry, standing, registersBy)) {
       late.push(`${position}: ${api} of ${transactionalId}, epoch ${producerEpoch}`)
     }
     if (isRegistration(api, registersBy)) standing.isRegistered = true
@@ -114,13 +116,22 @@ export const make = (registersBy: "AddPartitionsToTxn" | "Produce"): ClosedEpoch
 const init = "InitProducerId"
 const lookups: ReadonlySet<string> = new Set([init, "FindCoordinator"])
 
-const isRegistration = (api: string, registersBy: string): boolean =>
+const isRegistration = (api: string, registersBy: Registration): boolean =>
   api === registersBy || api === "AddOffsetsToTxn" ||
   (registersBy === "Produce" && api === "TxnOffsetCommit")
 
-const isInPlace = (api: string, { isRegistered, step }: Standing, registersBy: string): boolean =>
-  step !== "close" &&
-  (lookups.has(api) || (step === "begin" && (isRegistered || isRegistration(api, registersBy))))
+const isInPlace = (
+  { api, commit }: Entry,
+  { isRegistered, step }: Standing,
+  registersBy: Registration
+): boolean => {
+  if (step === "close") return false
+  if (lookups.has(api)) return true
+  if (step === "make") return false
+  // What registers may be lost on a connection that others share, and is then aborted unseen.
+  const isAbort = api === "EndTxn" && commit === false
+  return isRegistered || isRegistration(api, registersBy) || (isAbort && registersBy === "Produce")
+}
 
 const isOlder = ({ api, producerEpoch, producerId }: Entry, bound: Identity | null): boolean =>
   api !== init && bound !== null && producerEpoch !== null &&

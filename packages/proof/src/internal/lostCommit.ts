@@ -3,6 +3,7 @@
  */
 import { assert } from "@effect/vitest"
 import type { KafkaError } from "@kafka-once/core/KafkaError"
+import type { Transaction } from "@kafka-once/core/Transaction"
 import type { TransactionalProducer } from "@kafka-once/core/TransactionalProducer"
 import type { TransactionOutcome } from "@kafka-once/core/TransactionOutcome"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
@@ -20,16 +21,18 @@ export const losses = [
 
 export type Loss = (typeof losses)[number]
 
-/** One record in a transaction, and how that ended: its outcome, or why it failed. */
+type Body = (transaction: Transaction["Service"]) => Effect.Effect<unknown, KafkaError>
+
+/** One record for a transaction. */
+export const oneRecord = (topic: string): Body => (transaction) =>
+  transaction.send([{ topic, partition: 0, value: "ours" }])
+
+/** How a transaction ended: its outcome, or why it failed. */
 export const outcomeOf = (
   producer: TransactionalProducer["Service"],
-  topic: string
+  body: Body
 ): Effect.Effect<TransactionOutcome | KafkaError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const transaction = yield* producer.begin()
-    yield* transaction.send([{ topic, partition: 0, value: "ours" }])
-    return transaction
-  })).pipe(
+  Effect.scoped(Effect.tap(producer.begin(), (transaction) => body(transaction))).pipe(
     Effect.flatMap(({ outcome }) => outcome),
     Effect.catch((error) => Effect.succeed(error))
   )
@@ -40,10 +43,11 @@ export const shown = ({ decided }: Loss): ReadonlyArray<string> =>
 
 export const assertDecided = (
   found: TransactionOutcome | KafkaError,
-  { decided }: Loss
+  { decided }: Loss,
+  proof: "end marker" | "committed offset" = "end marker"
 ): void => {
   if (decided === "committed") {
-    assert.deepInclude(found, { _tag: "Committed", proof: "end marker" })
+    assert.deepInclude(found, { _tag: "Committed", proof })
   } else {
     assert(found._tag === "KafkaError", JSON.stringify(found))
     assert.strictEqual(found.reason._tag, "CommitRefused")

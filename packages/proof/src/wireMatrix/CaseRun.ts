@@ -124,6 +124,7 @@ const play = (
     const { isFresh, work } = one.row
     const expected = one.expected[driverName]
     const closed = makeClosed(stage)
+    yield* closed.open
     const first = yield* Runs.open(stage)
     problems.push(...shouldCommit("T1", first, (yield* runOn(stage, first, "T1")).runs))
     yield* Truth.awaitComplete(stage)
@@ -132,7 +133,7 @@ const play = (
 
     const startedAt = yield* Clock.currentTimeMillis
     const fault = yield* inject(stage, one, driverName, problems)
-    if (isFresh) yield* closed.reopen
+    if (isFresh) yield* closed.open
     const opened = isFresh ? yield* Runs.open(stage) : first
     let isLate = isFresh
     const late = Effect.suspend(() => {
@@ -197,7 +198,7 @@ const reopen = (
 ): Effect.Effect<Runs.Opened, never, KafkaDriver> =>
   Effect.gen(function*() {
     yield* Effect.andThen(opened.close, closed.afterLast)
-    yield* closed.reopen
+    yield* closed.open
     return yield* Runs.open(stage)
   })
 
@@ -293,19 +294,18 @@ const laterProblems = (
 /** Looks for requests of a closed scope or producer in the wire log. */
 const makeClosed = ({ entries, options, proxy }: Stage.Stage) => {
   const { transactionalId } = options
-  const epochs = ClosedEpochs.make()
-  const close = (isLast: boolean) =>
-    Effect.map(proxy.log.position, (position) => epochs.close(transactionalId, position, isLast))
-  const take = Effect.map(entries, (all) => epochs.take(all.map(answered)))
+  const epochs = ClosedEpochs.make("AddPartitionsToTxn")
+  const note = (...steps: ReadonlyArray<"begin" | "close">) =>
+    Effect.map(proxy.log.position, (position) => {
+      for (const step of steps) epochs.note(transactionalId, step, position)
+    })
   return {
-    afterRun: close(false),
-    afterLast: close(true),
-    // What has come until now is looked at before the id is in use again.
-    reopen: Effect.andThen(
-      take,
-      Effect.sync(() => epochs.reopen(transactionalId))
-    ),
-    problems: Effect.map(take, () => {
+    // The next run may begin at any time.
+    afterRun: note("close", "begin"),
+    afterLast: note("close"),
+    open: note("begin"),
+    problems: Effect.map(entries, (all) => {
+      epochs.take(all.map(answered))
       return epochs.late.map((late) => `too late on the wire: ${late}`)
     })
   }
