@@ -96,6 +96,9 @@ export const read = (
 ): Effect.Effect<ReadonlyArray<CommittedRecord>, EmbeddedKafkaError.EmbeddedKafkaError> =>
   withLiveClock(run(options))
 
+/** What a Java that is slow to start gets on top of the limit. */
+const startAllowance = Duration.seconds(30)
+
 const run = Effect.fn("CommittedRecords.read")(function*(options: Options) {
   const java = yield* Java.find
   const classPath = options.classPath ?? (yield* resolveClassPath(java))
@@ -108,13 +111,12 @@ const run = Effect.fn("CommittedRecords.read")(function*(options: Options) {
     "-cp",
     classPath,
     join(Jars.javaDirectory, "CommittedRecords.java"),
-    options.topic,
-    String(Duration.toMillis(limit))
+    options.topic
   ], { input: properties(options, limit), onLine: (line) => lines.push(line) }).pipe(
-    // The reader keeps the limit by itself; this catches a Java that hangs.
+    // Its requests keep the limit by themselves, after Java has started; the rest is caught here.
     Effect.timeoutOrElse({
-      duration: Duration.sum(limit, Duration.seconds(10)),
-      orElse: () => Effect.fail(refused(options, "NoAnswer", "the reader hangs"))
+      duration: Duration.sum(limit, startAllowance),
+      orElse: () => Effect.fail(refused(options, "NoAnswer", "the end was not reached in time"))
     })
   )
   // The last line proves that nothing was cut off.
@@ -168,17 +170,18 @@ const complaint = (finished: ChildProcess.Finished): string => {
 }
 
 const parse = (line: string): CommittedRecord => {
-  const [partition, offset, timestamp, key, value, headers] = line.split("\t")
+  const [partition, offset, timestamp, key, value, ...headers] = line.split("\t")
   return {
     partition: Number(partition),
     offset: BigInt(offset ?? ""),
     timestamp: BigInt(timestamp ?? ""),
     key: bytes(key),
     value: bytes(value),
-    headers: headers === undefined || headers === "" ? [] : headers.split(",").map((header) => {
-      const [name = "", value] = header.split(":")
-      return [Buffer.from(name, "base64").toString("utf8"), bytes(value)]
-    })
+    headers: headers.flatMap((name, index) =>
+      index % 2 === 0
+        ? [[Buffer.from(name, "base64").toString("utf8"), bytes(headers[index + 1])] as const]
+        : []
+    )
   }
 }
 
