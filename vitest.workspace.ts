@@ -1,11 +1,16 @@
 import { existsSync, readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config"
+import { longSuites } from "./scripts/longSuites.ts"
 
 // Workspace packages are resolved from their sources, so that tests need no build.
 const conditions = ["@kafka-once/source", "module", "node", "development|production"]
 
 const slow = process.env["KAFKA_ONCE_SLOW"] === "1"
+
+// "short" leaves the long suites out, "long" runs nothing else; without it both are run.
+const suites = process.env["KAFKA_ONCE_SUITES"]
+const long = longSuites.map((name) => `**/${name}.test.ts`)
 
 // Projects whose test files share one broker; it is started when one of them runs.
 const sharesBroker: ReadonlyArray<string> = ["proof", "testing"]
@@ -26,8 +31,14 @@ const project = (
     name,
     root,
     globalSetup: sharesBroker.includes(name) ? [sharedBroker] : [],
-    include: [slow ? `${tests}/*.slow.test.ts` : `${tests}/*.test.ts`],
-    exclude: ["**/node_modules/**", ...slow ? [] : ["**/*.slow.test.ts"]],
+    include: suites === "long"
+      ? long
+      : [slow ? `${tests}/*.slow.test.ts` : `${tests}/*.test.ts`],
+    exclude: [
+      "**/node_modules/**",
+      ...slow ? [] : ["**/*.slow.test.ts"],
+      ...suites === "short" ? long : []
+    ],
     testTimeout: 60_000,
     hookTimeout: 180_000
   }

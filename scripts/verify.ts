@@ -36,7 +36,8 @@ interface Step {
 const vitest = (name: string, ...args: ReadonlyArray<string>): Step => ({
   name,
   command: ["vitest", "run", "--config", "vitest.workspace.ts", ...args],
-  tests: true
+  tests: true,
+  env: { KAFKA_ONCE_SUITES: "short" }
 })
 
 const source = (file: string, ...args: ReadonlyArray<string>): ReadonlyArray<string> => [
@@ -46,11 +47,12 @@ const source = (file: string, ...args: ReadonlyArray<string>): ReadonlyArray<str
   ...args
 ]
 
-// The budgets are what a machine with two cores may take, with everything installed.
+// The budgets are what a machine with two cores may take, with everything installed. Without those
+// of `--full` they are ten minutes together.
 const parts: ReadonlyArray<Part> = [
   {
     name: "static",
-    budgetSeconds: 90,
+    budgetSeconds: 60,
     steps: [
       { name: "types", command: ["tsc", "-b"] },
       { name: "lint", command: ["oxlint", "--deny-warnings"] },
@@ -84,13 +86,14 @@ const parts: ReadonlyArray<Part> = [
         "scripts",
         "test/arrows",
         "test/tidy",
-        "test/guarantees"
+        "test/guarantees",
+        "test/longSuites"
       )
     ]
   },
   {
     name: "tests",
-    budgetSeconds: 160,
+    budgetSeconds: 120,
     steps: [
       vitest("unit tests", "--project", "core", "--project", "bench"),
       vitest("the tools for tests", "--project", "testing")
@@ -98,19 +101,22 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "drivers",
-    budgetSeconds: 340,
+    budgetSeconds: 230,
     steps: [
-      vitest("contract, faults and bad input", "--project", "kafkajs", "--project", "proof")
+      vitest(
+        "contract, faults and bad input",
+        "--project",
+        "kafkajs",
+        "--project",
+        "platformatic",
+        "--project",
+        "proof"
+      )
     ]
   },
   {
-    name: "second driver",
-    budgetSeconds: 190,
-    steps: [vitest("contract, faults and bad input", "--project", "platformatic")]
-  },
-  {
     name: "short soak",
-    budgetSeconds: 100,
+    budgetSeconds: 55,
     steps: [{
       name: "20 seconds of faults on three nodes",
       command: source("packages/proof/scripts/soak.ts", "--minutes", "0.33", "--seed", "2")
@@ -118,7 +124,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "examples",
-    budgetSeconds: 150,
+    budgetSeconds: 95,
     steps: [
       vitest("examples", "--project", "examples"),
       vitest("snippets", "--project", "scripts", "test/snippets")
@@ -128,6 +134,12 @@ const parts: ReadonlyArray<Part> = [
     name: "pack",
     budgetSeconds: 40,
     steps: [vitest("packages as published", "--project", "scripts", "test/pack")]
+  },
+  {
+    name: "long suites",
+    budgetSeconds: 240,
+    full: true,
+    steps: [{ ...vitest("what scripts/longSuites.ts names"), env: { KAFKA_ONCE_SUITES: "long" } }]
   },
   {
     name: "slow tests",
