@@ -8,19 +8,16 @@ import { type Done, hear, type Job, toLine, type Word } from "./PipelineJob.ts"
 
 /** A contender that is ready. */
 export interface PipelineContender {
+  /** Answers when all records of the job are committed; `heard` is told what it says till then. */
   readonly run: (job: Job, heard?: (word: Word) => void) => Effect.Effect<Done, Error>
 }
 
 /** A Node contender by its name in `PipelineProgram.ts`. */
 export const node = (
   name: string,
-  brokers: ReadonlyArray<string>,
-  nodeOptions: ReadonlyArray<string> = []
+  brokers: ReadonlyArray<string>
 ): Effect.Effect<PipelineContender, Error, Scope.Scope> =>
-  Effect.map(
-    LineProcess.node("PipelineProgram.ts", [name, brokers.join(",")], nodeOptions),
-    contender
-  )
+  Effect.map(LineProcess.node("PipelineProgram.ts", [name, brokers.join(",")]), contender)
 
 /** A Java contender by its file. */
 export const java = (

@@ -3,23 +3,37 @@
  * are its own, too. Arguments: its name and the brokers; then jobs on standard input.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as KafkaJs from "@kafka-once/kafkajs/KafkaJs"
-import * as Platformatic from "@kafka-once/platformatic/Platformatic"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import { createInterface } from "node:readline"
 import { fromLine, type Job, say, type Word } from "./PipelineJob.ts"
-import * as PipelineOurs from "./PipelineOurs.ts"
-import * as PipelineRawKafkaJs from "./PipelineRawKafkaJs.ts"
 import * as PipelineWatch from "./PipelineWatch.ts"
 
 type Run = (job: Job, watch: PipelineWatch.PipelineWatch) => Effect.Effect<void, unknown>
 
-const contenders: Readonly<Record<string, (brokers: ReadonlyArray<string>) => Run>> = {
-  kafkajs: (brokers) => PipelineOurs.run(KafkaJs.layer({ brokers, clientId: "bench" })),
-  platformatic: (brokers) => PipelineOurs.run(Platformatic.layer({ brokers, clientId: "bench" })),
-  "raw-kafkajs": PipelineRawKafkaJs.run
+// Each loads what it needs alone: a client that another one uses would be counted as its memory.
+const contenders: Readonly<Record<string, (brokers: ReadonlyArray<string>) => Promise<Run>>> = {
+  kafkajs: async (brokers) => {
+    const [Ours, KafkaJs] = await Promise.all([ours(), import("@kafka-once/kafkajs/KafkaJs")])
+    return Ours.run(KafkaJs.layer({ brokers, clientId: "bench" }))
+  },
+  platformatic: async (brokers) => {
+    const [Ours, Platformatic] = await Promise.all([
+      ours(),
+      import("@kafka-once/platformatic/Platformatic")
+    ])
+    return Ours.run(Platformatic.layer({ brokers, clientId: "bench" }))
+  },
+  "raw-kafkajs": async (brokers) => {
+    const RawKafkaJs = await import("./PipelineRawKafkaJs.ts")
+    return RawKafkaJs.run(brokers)
+  }
 }
+
+const ours = () => import("./PipelineOurs.ts")
 
 const tell = (word: Word): void => {
   process.stdout.write(`${say(word)}\n`)
@@ -31,8 +45,9 @@ process.removeAllListeners("warning")
 
 NodeRuntime.runMain(
   Effect.gen(function*() {
-    const run = contenders[name]?.(brokers.split(","))
-    if (run === undefined) return yield* Effect.die(`there is no contender ${name}`)
+    const contender = contenders[name]
+    if (contender === undefined) return yield* Effect.die(`there is no contender ${name}`)
+    const run = yield* Effect.tryPromise(() => contender(brokers.split(",")))
     const lines = createInterface({ input: process.stdin })
     tell({ _tag: "Ready" })
     yield* Stream.fromAsyncIterable(lines, (cause) => cause).pipe(
@@ -45,5 +60,10 @@ NodeRuntime.runMain(
     )
     // Whoever started it is gone.
     process.exit(0)
-  })
+  }).pipe(
+    // Standard output is for the words of the job alone.
+    Effect.tapCause((cause) => Console.error(Cause.pretty(cause))),
+    Effect.provideService(Logger.LogToStderr, true)
+  ),
+  { disableErrorReporting: true }
 )

@@ -23,7 +23,7 @@ const names = {
 
 type Name = (typeof names)[keyof typeof names]
 
-/** How much is done in one run, and how often. */
+/** How much is done in one run, and how often. The JVM needs a million records to be warm. */
 interface Course {
   readonly records: number
   readonly batch: number
@@ -34,7 +34,7 @@ interface Course {
 const courseOf = (length: Length): Course =>
   length === "short"
     ? { records: 60_000, batch: 5_000, rounds: 3, warmUpRounds: 1 }
-    : { records: 300_000, batch: 5_000, rounds: 5, warmUpRounds: 1 }
+    : { records: 300_000, batch: 5_000, rounds: 5, warmUpRounds: 4 }
 
 /** Runs all contenders on an input of one partition, and on one of three. */
 export const pipeline = (kafka: Kafka, length: Length) =>
