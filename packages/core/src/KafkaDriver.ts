@@ -49,8 +49,8 @@ export {
  * *Shape*
  * - `groupFencing`: offsets in a transaction carry the group's generation (KIP-447).
  * - `stableOffsets`: committed offsets are read only when no transaction can still move them.
- * - `epochBump`: InitProducerId with the current producer id and epoch (KIP-360), which also tells
- *   a timeout from a fence (KIP-588).
+ * - `epochBump`: a session that replaces another asks, before it takes the transactional id,
+ *   whether another instance has taken it meanwhile (KIP-360): its sessions have a `resumption`.
  * - `transactionVersion`: the newest transaction protocol the client speaks; 2 is KIP-890.
  * - `commitRetry`: a commit that was not answered can be sent again on the same session.
  * - `correctReadCommitted`: a consumer session that was opened with `read_committed` never shows a
@@ -166,6 +166,22 @@ export interface ProducerIdentity {
 }
 
 /**
+ * Whom a session acted for, given to the session that replaces it.
+ *
+ * **Details**
+ *
+ * *Shape*: `leftOpen` is the version of the transaction protocol of a transaction that the
+ * coordinator may still have open, or may have ended without the session knowing; `null` where
+ * there is none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Resumption extends ProducerIdentity {
+  readonly leftOpen: 1 | 2 | null
+}
+
+/**
  * One producer session: at most one (producer id, epoch), with its sequences.
  *
  * **Details**
@@ -174,8 +190,10 @@ export interface ProducerIdentity {
  * treats the request as one without an answer and never uses the session for another transaction.
  *
  * *Shape*
- * - `initialize`: one InitProducerId with (-1, -1). It is repeated by the library after a refusal
- *   such as CONCURRENT_TRANSACTIONS, on the same session.
+ * - `initialize`: one InitProducerId: with (-1, -1), which takes the transactional id from whoever
+ *   has it, or, where the session was opened with `resume`, only if nobody else has taken it since.
+ *   Otherwise it fails with PRODUCER_FENCED. It is repeated by the library after a refusal such as
+ *   CONCURRENT_TRANSACTIONS, on the same session.
  * - `begin`: opens the next transaction at the client; writes nothing.
  * - `send`: registers the partitions and sends each batch, one attempt. It answers for each batch
  *   in the order given and never fails as a whole. A batch that is sent again after a failure must
@@ -185,6 +203,8 @@ export interface ProducerIdentity {
  * - `identity`: who acts in the next transaction, where that changes from one to the next: at
  *   version 2 of the transaction protocol every EndTxn answers a new epoch, and a new producer id
  *   when the epochs are used up. Left out, it stays what `initialize` answered.
+ * - `resumption`: what the session that replaces this one needs to ask before it takes the
+ *   transactional id. Of a driver with `epochBump` alone; `null` before `initialize`.
  *
  * @category models
  * @since 0.1.0
@@ -198,12 +218,16 @@ export interface ProducerSession {
   readonly sendOffsets: (offsets: OffsetCommit) => Effect.Effect<void, DriverError>
   readonly end: (end: End) => Effect.Effect<void, DriverError>
   readonly identity?: () => ProducerIdentity
+  readonly resumption?: () => Resumption | null
 }
 
 /**
  * How a producer session is opened.
  *
  * **Details**
+ *
+ * *Shape*: `resume` is the `resumption` of the session that this one replaces. Left out, the
+ * transactional id is taken over.
  *
  * *Units and bounds*: times are in milliseconds, as clients and the protocol take them.
  *
@@ -212,6 +236,7 @@ export interface ProducerSession {
  */
 export interface SessionOptions {
   readonly transactionalId: string
+  readonly resume?: Resumption
   readonly transactionTimeoutMillis: number
   readonly requestTimeoutMillis: number
 }

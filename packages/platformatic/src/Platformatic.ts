@@ -181,7 +181,7 @@ export class PlatformaticError
 export const capabilities: Capabilities = {
   groupFencing: true,
   stableOffsets: true,
-  epochBump: false,
+  epochBump: true,
   transactionVersion: 2,
   commitRetry: true,
   correctReadCommitted: true,

@@ -11,7 +11,8 @@ import {
   type OffsetCommit,
   type PartitionBatch,
   type ProducerIdentity,
-  type ProducerSession
+  type ProducerSession,
+  type Resumption
 } from "@kafka-once/core/KafkaDriver"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
 import { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
@@ -58,6 +59,7 @@ export const open = Effect.fnUntraced(function*(
   options: {
     readonly requestTimeoutMillis?: number
     readonly transactionTimeoutMillis?: number
+    readonly resume?: Resumption
   } = {}
 ): Effect.fn.Return<Opened, DriverError, KafkaDriver | Scope.Scope> {
   const driver = yield* KafkaDriver

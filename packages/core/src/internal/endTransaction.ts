@@ -15,20 +15,18 @@ import type { Decision } from "../Settlement.ts"
 import { TransactionOutcome } from "../TransactionOutcome.ts"
 import { State } from "../TransactionState.ts"
 import { describe, isUnanswered, reasonOf, verdictOf } from "./classify.ts"
-import { reopen, retire } from "./liveSession.ts"
+import { publishFence, reopen, retire } from "./liveSession.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
 import {
-  fence,
   hasTimedOutAtBroker,
   note,
   type OpenTransaction,
-  publishFence,
   recordFailure,
   takeOwnFence,
   tokenOf
 } from "./openTransaction.ts"
 import * as OutcomeResolver from "./outcomeResolver.ts"
-import { publish, transition } from "./producerCore.ts"
+import { fence, type ProducerCore, publish, transition } from "./producerCore.ts"
 import { type Exhausted, monotonicMillisOf, untilDeadline } from "./repeat.ts"
 import { noteErrorType, withStepSpan } from "./telemetry.ts"
 
@@ -150,15 +148,23 @@ const endRefused = (transaction: OpenTransaction, reason: Reason): Effect.Effect
     const { core } = transaction
     if (core.dead === null) transition(core, "CommitRefused")
     yield* replace(transaction, `the commit was refused: ${reason._tag}`, { leftOpen: true })
-    return aborted(commitFailure(reason))
+    return aborted(orFence(core, commitFailure(reason)))
   })
+
+/**
+ * The failure that a release tells: where the session could not be replaced because another
+ * instance has taken over, that says more than what the transaction itself came upon.
+ */
+const orFence = <A extends KafkaError | null>({ dead }: ProducerCore, failure: A) =>
+  failure === null || dead === null ? failure : commitFailure(dead.reason)
 
 /**
  * A commit without an answer: retire the session, fence it by a new one, then read what cannot
  * change any more.
  *
- * Where a repetition of the commit was answered with a fence, another instance has opened that new
- * session already, and has decided the transaction with it. A session of ours would only fence it.
+ * Where a repetition of the commit was answered with a fence, or the broker says so when it is
+ * asked, another instance has opened that new session already, and has decided the transaction with
+ * it. A session of ours would only fence it.
  */
 const resolveUnknown = (
   transaction: OpenTransaction,
@@ -170,11 +176,13 @@ const resolveUnknown = (
     const deadline = monotonicMillisOf(clock) + Duration.toMillis(resolveTimeout)
     const left = () => Duration.millis(Math.max(1, deadline - monotonicMillisOf(clock)))
     const reason = unknownReason(transaction)
-    const takenOver = fenceIn(transaction, error)
+    const fencedBy = fenceIn(transaction, error)
     transition(core, "CommitUnanswered")
     yield* retire(core, "the commit had no answer")
     transition(core, "Resolved")
-    const fenced = takenOver !== null || (yield* reopenToResolve(transaction, left()))
+    const opened = fencedBy === null && (yield* reopenToResolve(transaction, left()))
+    const takenOver = fencedBy ?? core.dead?.reason ?? null
+    const fenced = opened || takenOver !== null
     const outcome = fenced
       ? yield* OutcomeResolver.resolve({
         driver: core.driver,
@@ -185,8 +193,8 @@ const resolveUnknown = (
         atOnce: true
       })
       : TransactionOutcome.Unknown({ reason })
-    if (takenOver !== null) {
-      fence(core, new KafkaError({ operation: "begin", reason: takenOver }))
+    if (fencedBy !== null) {
+      fence(core, new KafkaError({ operation: "begin", reason: fencedBy }))
       yield* publishFence(core)
     }
     switch (outcome._tag) {
@@ -219,7 +227,10 @@ const reopenToResolve = (
 ): Effect.Effect<boolean> =>
   Effect.matchEffect(reopen(transaction.core, "resolve", limit), {
     onSuccess: () => Effect.succeed(true),
-    onFailure: () => Effect.as(tellLeftOpen(transaction), false)
+    onFailure: () =>
+      transaction.core.dead === null
+        ? Effect.as(tellLeftOpen(transaction), false)
+        : Effect.succeed(false)
   })
 
 const unknownReason = (transaction: OpenTransaction): CommitOutcomeUnknown => {
@@ -251,7 +262,7 @@ export const abort = (
     if (attempt._tag === "Success") {
       transition(core, "Ended")
       yield* replaceIfRetired(transaction, "a request of the transaction had no answer")
-      return aborted(failure)
+      return aborted(orFence(core, failure))
     }
     const error = attempt.failure
     if (error._tag === "DriverError" && verdictOf(error) === "restart") {
@@ -260,7 +271,7 @@ export const abort = (
     yield* tellAbortFailed(transaction, error)
     if (core.dead === null) transition(core, "AbortFailed")
     yield* replace(transaction, "the abort had no clean answer", { leftOpen: true })
-    return aborted(failure)
+    return aborted(orFence(core, failure))
   }).pipe(
     withStepSpan("abort", transaction.core.settings.transactionalId, transaction.span)
   )
@@ -349,9 +360,9 @@ export const leaveUndrained = (
         })
       )
       : decision.failure
-    return Effect.as(
+    return Effect.map(
       replace(transaction, "a send had not settled", { leftOpen: true }),
-      aborted(failure)
+      () => aborted(orFence(core, failure))
     )
   })
 
@@ -375,7 +386,7 @@ const replace = (
     if (core.dead !== null) return yield* publishFence(core)
     if (core.state._tag === "Closed") return
     const opened = yield* Effect.exit(reopen(core, "begin", core.settings.resolveTimeout))
-    if (Exit.isSuccess(opened) || !options.leftOpen) return
+    if (Exit.isSuccess(opened) || core.dead !== null || !options.leftOpen) return
     yield* tellLeftOpen(transaction)
   })
 

@@ -53,7 +53,8 @@ const guardedSession = (session: ProducerSession): ProducerSession => ({
   sendOffsets: (offsets) =>
     guard("TxnOffsetCommit", Failure.Refused(), () => session.sendOffsets(offsets)),
   end: (end) => guard("EndTxn", Failure.NoAnswer(), () => session.end(end)),
-  ...(session.identity === undefined ? {} : { identity: session.identity })
+  ...(session.identity === undefined ? {} : { identity: session.identity }),
+  ...(session.resumption === undefined ? {} : { resumption: session.resumption })
 })
 
 /**

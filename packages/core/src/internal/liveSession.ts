@@ -6,15 +6,24 @@ import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type { DriverError, KafkaDriver, ProducerIdentity } from "../KafkaDriver.ts"
+import type { DriverError, KafkaDriver, ProducerIdentity, Resumption } from "../KafkaDriver.ts"
 import { KafkaError, TimedOut, Unreachable } from "../KafkaError.ts"
 import { ProducerEvent } from "../ProducerEvent.ts"
 import type { Settings } from "../ProducerOptions.ts"
 import { isUnanswered, reasonOf, verdictOf } from "./classify.ts"
-import { type LiveSession, type ProducerCore, publish, transition } from "./producerCore.ts"
+import { fence, type LiveSession, type ProducerCore, publish, transition } from "./producerCore.ts"
 import { Exhausted, monotonicMillisOf, untilDeadline } from "./repeat.ts"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+export interface Opening {
+  readonly driver: KafkaDriver["Service"]
+  readonly settings: Settings
+  readonly limit: Duration.Duration
+  /** What the session before has left; `null` takes the transactional id from whoever has it. */
+  readonly resume: Resumption | null
+  readonly onUnanswered: () => void
+}
 
 /**
  * Opens a session on a transactional id and initialises it, within a limit. From its success on no
@@ -25,13 +34,11 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
  * which the deadline or an interruption strikes has nobody to take it, and is closed here.
  */
 export const open = (
-  driver: KafkaDriver["Service"],
-  settings: Settings,
-  limit: Duration.Duration,
-  restore: Restore,
-  onUnanswered: () => void = () => {}
+  opening: Opening,
+  restore: Restore
 ): Effect.Effect<LiveSession, DriverError | Exhausted> =>
   Effect.suspend(() => {
+    const { limit } = opening
     const opened: Array<LiveSession> = []
     // The last failure inside the attempt that the deadline cuts off: a coordinator that goes on
     // answering "not yet" is not a cluster that does not answer.
@@ -44,7 +51,7 @@ export const open = (
       request: "InitProducerId",
       limit,
       attempt: Effect.tapError(
-        connectAndInitialize({ driver, settings, limit, opened, noteFailure, onUnanswered }),
+        connectAndInitialize({ ...opening, opened, noteFailure }),
         noteFailure
       ),
       // The attempt's own session is closed with it, so that nothing of it is used later.
@@ -64,24 +71,21 @@ export const open = (
     )
   })
 
-interface Attempted {
-  readonly driver: KafkaDriver["Service"]
-  readonly settings: Settings
-  readonly limit: Duration.Duration
+interface Attempted extends Opening {
   readonly opened: Array<LiveSession>
   readonly noteFailure: (error: DriverError) => Effect.Effect<void>
-  readonly onUnanswered: () => void
 }
 
 const connectAndInitialize = (
-  { driver, settings, limit, opened, noteFailure, onUnanswered }: Attempted
+  { driver, settings, limit, opened, noteFailure, onUnanswered, resume }: Attempted
 ): Effect.Effect<LiveSession, DriverError> =>
   Effect.uninterruptibleMask((restore) => {
     const scope = Scope.makeUnsafe()
     return driver.openSession({
       transactionalId: settings.transactionalId,
       transactionTimeoutMillis: Duration.toMillis(settings.transactionTimeout),
-      requestTimeoutMillis: Duration.toMillis(settings.requestTimeout)
+      requestTimeoutMillis: Duration.toMillis(settings.requestTimeout),
+      ...resume === null ? {} : { resume }
     }).pipe(
       Effect.flatMap((session) =>
         Effect.map(
@@ -162,10 +166,12 @@ const initialize = (
 export const openFailure = (
   settings: Settings,
   operation: KafkaError["operation"],
-  error: DriverError | Exhausted
+  error: DriverError | Exhausted,
+  resume: Resumption | null
 ): KafkaError => {
   if (error._tag === "DriverError") {
     const reason = reasonOf(error, {
+      ...resume === null ? {} : { producerId: resume.producerId, epoch: resume.epoch },
       transactionalId: settings.transactionalId,
       transactionTimeoutMillis: Duration.toMillis(settings.transactionTimeout)
     })
@@ -203,6 +209,9 @@ const ownFenceMillis = 60_000
 
 /**
  * Opens the producer's next session, and notes whether a broker answers at all.
+ *
+ * Where the driver can ask, and another instance has taken the transactional id since, the producer
+ * is dead: taking it back would only fence the one that works.
  */
 export const reopen = (
   core: ProducerCore,
@@ -210,26 +219,57 @@ export const reopen = (
   limit: Duration.Duration
 ): Effect.Effect<void, KafkaError> =>
   Effect.uninterruptibleMask((restore) =>
-    Clock.clockWith((clock) =>
-      open(core.driver, core.settings, limit, restore, () => {
-        core.ownFenceUntilMillis = monotonicMillisOf(clock) + ownFenceMillis
-      })
-    ).pipe(
-      Effect.catch((error) => {
-        const failure = openFailure(core.settings, operation, error)
-        return failure.reason._tag === "Unreachable"
-          ? Effect.andThen(core.reachability.lost(failure.reason.last), Effect.fail(failure))
-          : Effect.fail(failure)
-      }),
-      Effect.flatMap((live) => install(core, live))
-    )
+    Clock.clockWith((clock) => {
+      const { driver, settings } = core
+      const resume = core.takesOver ? null : core.resumption
+      const onUnanswered = () => {
+        const untilMillis = monotonicMillisOf(clock) + ownFenceMillis
+        core.ownFence = { untilMillis, takesOver: resume === null }
+      }
+      return open({ driver, settings, limit, resume, onUnanswered }, restore).pipe(
+        Effect.catch((error) => {
+          const failure = openFailure(settings, operation, error, resume)
+          return Effect.andThen(noteOpenFailure(core, failure), Effect.fail(failure))
+        }),
+        Effect.flatMap((live) => install(core, live))
+      )
+    })
   )
+
+const noteOpenFailure = (core: ProducerCore, { reason }: KafkaError): Effect.Effect<void> => {
+  switch (reason._tag) {
+    case "Unreachable":
+      return core.reachability.lost(reason.last)
+    case "ProducerFenced":
+      fence(core, new KafkaError({ operation: "begin", reason }))
+      return publishFence(core)
+    default:
+      return Effect.void
+  }
+}
+
+/**
+ * Closes the lanes that a fence has left without use, and tells of the fence.
+ */
+export const publishFence = (core: ProducerCore): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { dead, lanes, settings: { transactionalId } } = core
+    return dead === null ? Effect.void : Effect.andThen(
+      Effect.forEach(
+        lanes.all,
+        (lane) => retire(lane, "another lane of the producer was fenced"),
+        { concurrency: "unbounded", discard: true }
+      ),
+      publish(core, ProducerEvent.Fenced({ transactionalId, error: dead }))
+    )
+  })
 
 const install = (core: ProducerCore, live: LiveSession): Effect.Effect<void> =>
   Effect.suspend(() => {
     // The producer was closed while its session was being opened.
     if (core.state._tag === "Closed") return closeScope(live.scope)
     core.live = live
+    core.takesOver = false
     transition(core, "Initialised")
     const { transactionalId } = core.settings
     const { identity } = live
@@ -248,6 +288,7 @@ export const retire = (core: ProducerCore, why: string): Effect.Effect<void> =>
     const live = core.live
     if (live === null) return Effect.void
     core.live = null
+    core.resumption = live.session.resumption?.() ?? null
     const { transactionalId } = core.settings
     const { identity } = live
     return closeScope(live.scope).pipe(

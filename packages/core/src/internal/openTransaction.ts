@@ -20,7 +20,6 @@ import {
   TransactionTimedOut,
   UnsupportedByDriver
 } from "../KafkaError.ts"
-import { ProducerEvent } from "../ProducerEvent.ts"
 import type { Ledger } from "../Settlement.ts"
 import { toKey } from "../TopicPartition.ts"
 import type { TransactionOutcome } from "../TransactionOutcome.ts"
@@ -30,13 +29,7 @@ import { reasonOf, verdictOf } from "./classify.ts"
 import type { CommitGuard } from "./commitGuard.ts"
 import * as CursorOffsets from "./cursorOffsets.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
-import {
-  type LiveSession,
-  type ProducerCore,
-  publish,
-  transition,
-  unusable
-} from "./producerCore.ts"
+import { fence, type LiveSession, type ProducerCore, transition, unusable } from "./producerCore.ts"
 import * as ProducerLanes from "./producerLanes.ts"
 import { type Exhausted, monotonicMillisOf } from "./repeat.ts"
 import * as SendQueue from "./sendQueue.ts"
@@ -362,40 +355,18 @@ export const hasTimedOutAtBroker = (transaction: OpenTransaction): boolean => {
  * instance's.
  */
 export const takeOwnFence = ({ core, clock }: OpenTransaction): boolean => {
-  const until = core.ownFenceUntilMillis
-  core.ownFenceUntilMillis = null
-  return until !== null && monotonicMillisOf(clock) < until
+  const { ownFence } = core
+  core.ownFence = null
+  if (ownFence === null || monotonicMillisOf(clock) >= ownFence.untilMillis) return false
+  // One that took the id over has left nothing by which the broker could tell it from another's.
+  core.takesOver = ownFence.takesOver
+  return true
 }
 
 const ownFence = (error: DriverError): TransactionAbortable => {
   const code = error.failure._tag === "Answered" ? error.failure.code : -1
   return new TransactionAbortable({ request: error.request, code, name: nameOf(code) })
 }
-
-/**
- * Marks the producer dead, with all of its lanes: another instance owns the transactional id.
- */
-export const fence = (core: ProducerCore, error: KafkaError): void => {
-  for (const lane of core.lanes.all) {
-    lane.dead ??= error
-    transition(lane, "Fenced")
-  }
-}
-
-/**
- * Closes the lanes that another lane's fence has left without use, and tells of the fence.
- */
-export const publishFence = (core: ProducerCore): Effect.Effect<void> =>
-  core.dead === null ? Effect.void : Effect.andThen(
-    ProducerLanes.retireAll(core.lanes, "another lane of the producer was fenced"),
-    publish(
-      core,
-      ProducerEvent.Fenced({
-        transactionalId: core.settings.transactionalId,
-        error: core.dead
-      })
-    )
-  )
 
 /**
  * What the settlement is decided from, besides the exit.

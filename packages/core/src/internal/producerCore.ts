@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import type * as Semaphore from "effect/Semaphore"
-import type { KafkaDriver, ProducerIdentity, ProducerSession } from "../KafkaDriver.ts"
+import type { KafkaDriver, ProducerIdentity, ProducerSession, Resumption } from "../KafkaDriver.ts"
 import { KafkaError, ProducerClosed } from "../KafkaError.ts"
 import type { ProducerEvent } from "../ProducerEvent.ts"
 import type { Settings } from "../ProducerOptions.ts"
@@ -65,8 +65,20 @@ export interface ProducerCore {
   transactions: number
   dead: KafkaError | null
   closing: boolean
-  /** Until when a fence may be the producer's own: an InitProducerId of it that arrives late. */
-  ownFenceUntilMillis: number | null
+  /** What the last session has left to the one that replaces it. */
+  resumption: Resumption | null
+  ownFence: OwnFence | null
+  /** Whether the next session takes the transactional id without asking. */
+  takesOver: boolean
+}
+
+/**
+ * An InitProducerId of the producer's own that got no answer, and may arrive late.
+ */
+export interface OwnFence {
+  readonly untilMillis: number
+  /** Whether it takes the transactional id from whoever has it, the producer itself included. */
+  readonly takesOver: boolean
 }
 
 /**
@@ -81,6 +93,16 @@ export const transition = (core: ProducerCore, event: TransactionState.Event): v
     )
   }
   core.state = next
+}
+
+/**
+ * Marks the producer dead, with all of its lanes: another instance owns the transactional id.
+ */
+export const fence = (core: ProducerCore, error: KafkaError): void => {
+  for (const lane of core.lanes.all) {
+    lane.dead ??= error
+    transition(lane, "Fenced")
+  }
 }
 
 /**

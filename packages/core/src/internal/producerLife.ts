@@ -83,7 +83,9 @@ const makeLanes = (
       transactions: 0,
       dead: null,
       closing: false,
-      ownFenceUntilMillis: null
+      resumption: null,
+      ownFence: null,
+      takesOver: false
     }))
   })
 

@@ -38,9 +38,11 @@ const fence = (
   driver: KafkaDriver["Service"],
   settings: ProducerOptions.Settings
 ): Effect.Effect<void, KafkaError> =>
-  Effect.uninterruptibleMask((restore) =>
-    LiveSession.open(driver, settings, settings.resolveTimeout, restore).pipe(
-      Effect.mapError((error) => LiveSession.openFailure(settings, "resolve", error)),
+  Effect.uninterruptibleMask((restore) => {
+    const { resolveTimeout: limit } = settings
+    const opening = { driver, settings, limit, resume: null, onUnanswered: () => {} }
+    return LiveSession.open(opening, restore).pipe(
+      Effect.mapError((error) => LiveSession.openFailure(settings, "resolve", error, null)),
       Effect.flatMap((live) => LiveSession.closeScope(live.scope))
     )
-  )
+  })

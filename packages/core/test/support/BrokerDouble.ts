@@ -34,6 +34,15 @@ interface Coordinated {
   ongoing: Ongoing | null
   /** What the last transaction of this epoch ended with. */
   last: End | null
+  /** The first epoch of the instance that has the id: those from here on are its own. */
+  readonly ownedSince: number
+}
+
+interface Initialisation {
+  readonly transactionalId: string
+  readonly timeoutMillis: number
+  readonly now: number
+  readonly resume: ProducerIdentity | null
 }
 
 export const codes = {
@@ -82,6 +91,20 @@ export const make = (topics: { readonly [topic: string]: number }) => {
   }
   for (const [topic, count] of Object.entries(topics)) createTopic(topic, count)
 
+  const initialize = (world: World, request: Initialisation): ProducerIdentity => {
+    const { now, resume, timeoutMillis, transactionalId } = request
+    expire(world, now)
+    const known = world.coordinated.get(transactionalId)
+    if (known !== undefined && known.ongoing !== null) end(world, known, "abort")
+    changed()
+    const producerId = known?.producerId ?? nextProducerId++
+    const epoch = known === undefined ? 0 : known.epoch + 1
+    const ownedSince = resume === null ? epoch : known?.ownedSince ?? 0
+    const id = { timeoutMillis, producerId, epoch, ongoing: null, last: null, ownedSince }
+    world.coordinated.set(transactionalId, id)
+    return { producerId, epoch }
+  }
+
   const owned = (transactionalId: string, identity: ProducerIdentity, now: number) => {
     expire(world, now)
     const id = world.coordinated.get(transactionalId)
@@ -94,17 +117,18 @@ export const make = (topics: { readonly [topic: string]: number }) => {
       const count = [...world.logs.values()].filter((log) => log.topic === topic).length
       return count === 0 ? { code: codes.UNKNOWN_TOPIC_OR_PARTITION } : { value: count }
     },
-    initialize: (transactionalId: string, timeoutMillis: number, now: number): ProducerIdentity => {
-      expire(world, now)
-      const known = world.coordinated.get(transactionalId)
-      if (known !== undefined && known.ongoing !== null) end(world, known, "abort")
-      changed()
-      const producerId = known?.producerId ?? nextProducerId++
-      const epoch = known === undefined ? 0 : known.epoch + 1
-      const id = { timeoutMillis, producerId, epoch, ongoing: null, last: null }
-      world.coordinated.set(transactionalId, id)
-      return { producerId, epoch }
-    },
+    initialize: (transactionalId: string, timeoutMillis: number, now: number) =>
+      initialize(world, { transactionalId, timeoutMillis, now, resume: null }),
+    /** Only if no other instance has taken the id over since. */
+    resume: (
+      transactionalId: string,
+      timeoutMillis: number,
+      now: number,
+      resume: ProducerIdentity
+    ): Answer<ProducerIdentity> =>
+      resume.epoch < (world.coordinated.get(transactionalId)?.ownedSince ?? 0)
+        ? { code: codes.PRODUCER_FENCED }
+        : { value: initialize(world, { transactionalId, timeoutMillis, now, resume }) },
     register: (
       transactionalId: string,
       identity: ProducerIdentity,

@@ -84,6 +84,8 @@ export interface Call {
   readonly identity: ProducerIdentity | null
   readonly atMillis: number
   readonly batches: ReadonlyArray<PartitionBatch>
+  /** What a session was opened with. */
+  readonly resume: ProducerIdentity | null
 }
 
 interface Script {
@@ -228,9 +230,10 @@ interface Who {
   readonly session: number
   readonly transactionalId: string
   readonly identity: ProducerIdentity | null
+  readonly resume: ProducerIdentity | null
 }
 
-const nobody: Who = { session: 0, transactionalId: "", identity: null }
+const nobody: Who = { session: 0, transactionalId: "", identity: null, resume: null }
 
 interface Request_<A> {
   readonly operation: Operation
@@ -322,7 +325,7 @@ const makeDriver = (state: State, capabilities: Capabilities): KafkaDriver["Serv
         who: nobody,
         act: () => broker.partitionCount(topic)
       }),
-    openSession: (options) => openSession(state, options, capabilities.groupFencing),
+    openSession: (options) => openSession(state, options, capabilities),
     endMarker: (at, offset, producerId) =>
       perform(state, {
         operation: "endMarker",
@@ -363,12 +366,12 @@ const makeDriver = (state: State, capabilities: Capabilities): KafkaDriver["Serv
 const openSession = (
   state: State,
   options: SessionOptions,
-  isFenced: boolean
+  capabilities: Capabilities
 ): Effect.Effect<ProducerSession, DriverError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { transactionalId, transactionTimeoutMillis } = options
+    const { resume = null, transactionalId, transactionTimeoutMillis } = options
     const session = ++state.sessions
-    const who: Who = { session, transactionalId, identity: null }
+    const who: Who = { session, transactionalId, identity: null, resume }
     yield* perform(state, {
       operation: "openSession",
       request: "Connect",
@@ -380,13 +383,14 @@ const openSession = (
     state.mostOpen = Math.max(state.mostOpen, state.open.size)
     const connection = { ...who, closed: false, transactionTimeoutMillis }
     yield* Scope.addFinalizer(scope, closeSession(state, connection))
-    return makeSession(state, connection, isFenced)
+    return makeSession(state, connection, capabilities)
   })
 
 interface Connection {
   readonly session: number
   readonly transactionalId: string
   readonly transactionTimeoutMillis: number
+  readonly resume: ProducerIdentity | null
   identity: ProducerIdentity | null
   closed: boolean
 }
@@ -406,7 +410,7 @@ const closeSession = (state: State, connection: Connection): Effect.Effect<void>
 const makeSession = (
   state: State,
   connection: Connection,
-  isFenced: boolean
+  { epochBump, groupFencing }: Capabilities
 ): ProducerSession => {
   const { broker } = state
   const { transactionalId } = connection
@@ -428,7 +432,7 @@ const makeSession = (
     batches: ReadonlyArray<PartitionBatch> = []
   ): Effect.Effect<A, DriverError> =>
     Effect.suspend(() => {
-      const { closed, identity, session } = connection
+      const { closed, identity, resume, session } = connection
       return closed
         ? Effect.fail(new DriverError({ request, failure: Failure.NotSent(), detail: "closed" }))
         : perform(state, {
@@ -436,15 +440,18 @@ const makeSession = (
           request,
           act,
           batches,
-          who: { session, transactionalId, identity }
+          who: { session, transactionalId, identity, resume }
         })
     })
 
   return {
     initialize: call("initialize", "InitProducerId", (now) => {
-      const timeout = connection.transactionTimeoutMillis
-      connection.identity = broker.initialize(transactionalId, timeout, now)
-      return { value: connection.identity }
+      const { resume, transactionTimeoutMillis: timeout } = connection
+      const answer = resume === null
+        ? { value: broker.initialize(transactionalId, timeout, now) }
+        : broker.resume(transactionalId, timeout, now, resume)
+      if ("value" in answer) connection.identity = answer.value
+      return answer
     }),
     begin: call("begin", "AddPartitionsToTxn", () => ({ value: undefined })),
     send: (batches) => {
@@ -475,10 +482,20 @@ const makeSession = (
       call(
         "sendOffsets",
         "TxnOffsetCommit",
-        (now) => broker.addOffsets(transactionalId, connection.identity!, offsets, now, isFenced)
+        (now) =>
+          broker.addOffsets(transactionalId, connection.identity!, offsets, now, groupFencing)
       ),
     end: (end: End) =>
-      call(end, "EndTxn", (now) => broker.end(transactionalId, connection.identity!, end, now))
+      call(end, "EndTxn", (now) => broker.end(transactionalId, connection.identity!, end, now)),
+    ...epochBump
+      ? {
+        resumption: () =>
+          connection.identity === null ? null : {
+            ...connection.identity,
+            leftOpen: null
+          }
+      }
+      : {}
   }
 }
 

@@ -12,13 +12,16 @@ import type {
   ProducerIdentity,
   ProducerSession,
   Request,
+  Resumption,
   SessionOptions
 } from "@kafka-once/core/KafkaDriver"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { describeTransaction } from "./adminRequests.ts"
 import type { Cluster } from "./cluster.ts"
 import { answered, notSent, refused } from "./failure.ts"
 import * as Requests from "./requests.ts"
+import { expectedOf } from "./resumption.ts"
 import * as Send from "./send.ts"
 import * as Sequences from "./sequences.ts"
 import {
@@ -45,6 +48,7 @@ export const open = (
         sequences: Sequences.make(),
         actor: { transactionalId: options.transactionalId, ...nobody },
         transaction: null,
+        endedAtMillis: null,
         closed: false
       })
     ),
@@ -61,31 +65,78 @@ export const open = (
       send: (batches) => Send.send(state, batches),
       sendOffsets: (offsets) => sendOffsets(state, offsets),
       end: (how) => end(state, how),
-      identity: () => state.actor
+      identity: () => state.actor,
+      resumption: () => resumptionOf(state)
     }))
   )
 
 /** Who has no producer id yet, and takes the transactional id from whoever has one (I6). */
 const nobody: ProducerIdentity = { producerId: -1n, epoch: -1 }
 
+const resumptionOf = ({ actor, transaction }: SessionState): Resumption | null =>
+  actor.producerId < 0n ? null : {
+    producerId: actor.producerId,
+    epoch: actor.epoch,
+    leftOpen: transaction?.mayBeRegistered === true ? transaction.protocol : null
+  }
+
 const initialize = (state: SessionState): Effect.Effect<ProducerIdentity, DriverError> =>
   Effect.suspend(() => {
-    const { transactionTimeoutMillis, transactionalId } = state.options
-    const message = Requests.initProducerId(transactionalId, transactionTimeoutMillis, nobody)
-    return Effect.map(
-      coordinate(
-        state,
-        "transaction",
-        transactionalId,
-        message,
-        (answer) => codeOf(message, answer)
-      ),
-      ({ identity }) => {
-        become(state, identity)
-        return identity
-      }
+    const { resume } = state.options
+    return resume === undefined ? initializeAs(state, nobody) : Effect.flatMap(
+      expected(state, resume),
+      (who) =>
+        who === null
+          ? Effect.fail(answered("InitProducerId", producerFenced, "Another instance took over"))
+          : initializeAs(state, who)
     )
   })
+
+const initializeAs = (
+  state: SessionState,
+  who: ProducerIdentity
+): Effect.Effect<ProducerIdentity, DriverError> => {
+  const { transactionTimeoutMillis, transactionalId } = state.options
+  const message = Requests.initProducerId(transactionalId, transactionTimeoutMillis, who)
+  return Effect.map(
+    coordinate(state, "transaction", transactionalId, message, (answer) => codeOf(message, answer)),
+    ({ identity }) => {
+      become(state, identity)
+      return identity
+    }
+  )
+}
+
+/** Whom InitProducerId is to expect; `null` where another instance has the transactional id. */
+const expected = (
+  state: SessionState,
+  resume: Resumption
+): Effect.Effect<ProducerIdentity | null, DriverError> => {
+  const { transactionalId } = state.options
+  const message = describeTransaction(transactionalId)
+  return coordinate(
+    state,
+    "transaction",
+    transactionalId,
+    message,
+    (answer) => codeOf(message, answer)
+  ).pipe(
+    Effect.map(({ description }) => expectedOf(resume, description)),
+    Effect.catch((error) => {
+      if (error.failure._tag === "Answered") {
+        // The id has expired, and nobody has taken it since: it is made anew.
+        if (error.failure.code === transactionalIdNotFound) return Effect.succeed(resume)
+        // Before Kafka 3.0 nobody can be asked.
+        if (error.failure.code === unsupportedVersion) return Effect.succeed(nobody)
+      }
+      return Effect.fail(error)
+    })
+  )
+}
+
+const unsupportedVersion = 35
+const producerFenced = 90
+const transactionalIdNotFound = 105
 
 /** A new epoch: nothing that was written under the last one can be appended any more. */
 const become = (state: SessionState, identity: ProducerIdentity): void => {
@@ -199,7 +250,10 @@ const end = (state: SessionState, how: End): Effect.Effect<void, DriverError> =>
       ),
       ({ next }) => {
         state.transaction = null
-        if (next !== null) become(state, next)
+        if (next !== null) {
+          become(state, next)
+          state.endedAtMillis = performance.now()
+        }
       }
     )
   })
