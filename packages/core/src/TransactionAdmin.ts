@@ -249,7 +249,8 @@ export const make = Effect.fnUntraced(function*(
     fence: Effect.fn("TransactionAdmin.fence")((transactionalId: string) =>
       start("fence", driver, limit, (call) =>
         Effect.gen(function*() {
-          const about = aboutId(transactionalId)
+          const needs = `Write on the transactional id "${transactionalId}"`
+          const about = { ...aboutId(transactionalId), needs }
           const { timeoutMillis } = yield* ask(call, "DescribeTransactions", about, () =>
             driver.describe(transactionalId))
           // The timeout is filed with the id, and stays what its producer has made it.

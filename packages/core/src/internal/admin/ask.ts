@@ -44,6 +44,8 @@ export interface About {
   readonly topic?: string
   readonly partition?: number
   readonly producerId?: bigint
+  /** The right that all of the operation needs, where it is more than one request's. */
+  readonly needs?: string
 }
 
 export const aboutCluster: About = { text: "the cluster" }
@@ -173,7 +175,7 @@ const reasonOfCode = (error: DriverError, code: number, about: About): Reason =>
     case 30:
     case 31:
     case 53:
-      return new NotAuthorized({ request, needs: rightFor(request, about) })
+      return new NotAuthorized({ request, needs: about.needs ?? rightFor(request, about) })
     case 33:
     case 34:
     case 58:
@@ -198,8 +200,6 @@ const rightFor = (request: Request, { text, topic, transactionalId = "" }: About
       return "Alter on the cluster"
     case "DescribeConfigs":
       return "DescribeConfigs on the cluster (or give `olderThan`)"
-    case "InitProducerId":
-      return `Write on the transactional id "${transactionalId}"`
     case "DescribeTransactions":
     case "FindCoordinator":
       return `Describe on the transactional id "${transactionalId}"`

@@ -16,6 +16,7 @@ import type { ProducerState, TransactionDescription } from "../../TransactionAdm
 import {
   type HangingTransaction,
   Incomplete,
+  NotAuthorized,
   type TransactionAdminError
 } from "../../TransactionAdminError.ts"
 import { aboutId, aboutPartition, ask, attempt, type Call, failed, half } from "./ask.ts"
@@ -153,9 +154,19 @@ const describeIfKnown = (call: Call, id: string) =>
  * that nobody knows. An id that nobody has is refused, too, where the right is not on all of them.
  */
 const requireSight = (call: Call): Effect.Effect<void, TransactionAdminError> =>
-  Effect.asVoid(describeIfKnown(call, nobodysId))
+  describeIfKnown(call, nobodysId).pipe(
+    Effect.mapError((error) =>
+      error.reason._tag === "NotAuthorized"
+        ? failed(call, new NotAuthorized({ request: error.reason.request, needs: rightToSeeAll }))
+        : error
+    ),
+    Effect.asVoid
+  )
 
-const nobodysId = "kafka-once: may all transactional ids (*) be described?"
+const nobodysId = "kafka-once: may all transactional ids be described?"
+
+const rightToSeeAll = "Describe on all transactional ids (*): a transaction whose id it may not " +
+  "see would look like one that hangs"
 
 /** The hanging ones in these topics, or in all of them. */
 export const find = Effect.fnUntraced(function*(
