@@ -167,6 +167,7 @@ export const writeAbortMarker = (
   key: 27,
   versions: [1, 1],
   flexibleFrom: 1,
+  throttle: "nowhere",
   write: () =>
     Writer.create()
       .appendArray([topic], (writer) =>

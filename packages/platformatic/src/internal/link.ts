@@ -4,6 +4,7 @@
  * - It is told whether a failed request was written at all.
  * - Each request has a limit of its own. A request without an answer closes the connection: the
  *   broker answers in order, so nothing behind it would be answered either.
+ * - What a broker would not read yet, because of a quota, is held back.
  * - A server that does not speak Kafka's protocol is told before its "frames" fill the memory.
  * - Closing it destroys its socket and clears every timer.
  */
@@ -25,6 +26,7 @@ import { answered, causesOf, codeIn, isOfNetwork, notSent } from "./failure.ts"
 import * as Frames from "./frames.ts"
 import { type Message, versionOf } from "./message.ts"
 import type { Settings } from "./settings.ts"
+import * as Throttle from "./throttle.ts"
 import * as TokenProvider from "./tokenProvider.ts"
 
 export type { Address }
@@ -45,6 +47,7 @@ interface State {
   readonly settings: Settings
   readonly address: Address
   readonly connection: Connection
+  readonly throttle: Throttle.Throttle
   /** How far the connection has come. */
   phase: "beforeTcp" | "duringTls" | "authenticating" | "asking" | "open" | "closed"
   notKafka: boolean
@@ -126,6 +129,7 @@ const stateOf = (settings: Settings, address: Address): State => {
       settings.clientId,
       connectionOptions(settings, address, (millis) => planReauthentication(state, millis))
     ),
+    throttle: Throttle.make(),
     phase: "beforeTcp",
     notKafka: false,
     socketError: null,
@@ -258,8 +262,13 @@ const linkOf = (state: State, offered: ApiVersions.Offered): Link => {
   const link: Link = {
     offered,
     isOpen: () => state.phase === "open",
-    load: () => state.load,
-    request: (message, timeoutMillis) => request(state, offered, message, timeoutMillis),
+    load: () => state.load + state.throttle.held(),
+    request: (message, timeoutMillis) =>
+      state.throttle.hold(
+        message.request,
+        timeoutMillis,
+        request(state, offered, message, timeoutMillis)
+      ),
     close: close(state)
   }
   return link
@@ -301,12 +310,17 @@ const request = <A>(
         message.key,
         version,
         () => message.write(version),
-        (_id, _key, _version, reader) => message.read(reader, version),
+        (_id, _key, _version, reader) =>
+          state.throttle.read(
+            reader,
+            message.throttle ?? "first",
+            () => message.read(reader, version)
+          ),
         withTags,
         withTags,
         (error, answer) => {
           // The cast is over `A | undefined`: without an error there is an answer.
-          if (error === null) return settle(Effect.succeed(answer as A))
+          if (error === null) return settle(Effect.as(state.throttle.count, answer as A))
           const failure = failureOf(state, error, returned)
           if (failure._tag === "NotKafka") destroy(state)
           settle(Effect.fail(failed(state, message.request, failure, error)))

@@ -7,6 +7,7 @@
  */
 import type { Request } from "@kafka-once/core/KafkaDriver"
 import { type Reader, ResponseError, type Writer } from "@platformatic/kafka"
+import type { Place } from "./throttle.ts"
 
 export interface Message<A> {
   readonly request: Request
@@ -15,6 +16,8 @@ export interface Message<A> {
   readonly versions: readonly [oldest: number, newest: number]
   /** The version from which on headers have tagged fields, and lengths are compact. */
   readonly flexibleFrom: number
+  /** Where the answer tells of a quota; left out, it comes first. */
+  readonly throttle?: Place
   readonly write: (version: number) => Writer
   readonly read: (reader: Reader, version: number) => A
 }

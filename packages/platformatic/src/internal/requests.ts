@@ -177,6 +177,7 @@ export const produce = (
   key: 0,
   versions: protocol === 2 ? [12, 12] : [8, 11],
   flexibleFrom: 9,
+  throttle: "last",
   write: (version) => {
     const compact = version >= 9
     const writer = Writer.create()
