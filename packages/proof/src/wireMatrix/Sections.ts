@@ -40,6 +40,20 @@ export const ofConsumers: ReadonlyArray<Request> = [
 ]
 
 /**
+ * Requests of the error table that operators send, by hand: no program waits for them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofOperators: ReadonlyArray<Request> = [
+  "ListTransactions",
+  "DescribeTransactions",
+  "DescribeProducers",
+  "DescribeConfigs",
+  "WriteTxnMarkers"
+]
+
+/**
  * The requests that the table has a row for, by their names on the wire.
  *
  * @category models
@@ -57,7 +71,11 @@ export const apis: ReadonlySet<string> = new Set(all.map(({ row }) => row.api))
  */
 export const gaps = (sections: ReadonlyArray<Section>): ReadonlyArray<string> => {
   const requests = new Set(ErrorCode.table.flatMap(({ verdicts }) => Object.keys(verdicts)))
-  const covered = new Set<string>([...sections.map(({ row }) => row.request), ...ofConsumers])
+  const covered = new Set<string>([
+    ...sections.map(({ row }) => row.request),
+    ...ofConsumers,
+    ...ofOperators
+  ])
   return [
     ...[...requests].filter((request) => !covered.has(request)).map((request) =>
       `${request} has no row`
