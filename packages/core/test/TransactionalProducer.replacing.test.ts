@@ -65,6 +65,15 @@ describe("a session that is not clean", () => {
       assert.deepStrictEqual(resumed(rig), [null, null])
     }))
 
+  it.effect("and is not dead where another one took it in the same moment", () =>
+    Effect.gen(function*() {
+      const rig = yield* Rig.make({ capabilities: takenOverOnly })
+      rig.double.script("initialize", Fault.Answer({ code: 90 }))
+      yield* spoil(rig)
+      assert(Exit.isSuccess((yield* pay(rig, "b")).exit))
+      assert.deepStrictEqual(rig.double.visible(), ["b"])
+    }))
+
   it.effect("is asked for again, when the answer to the asking was lost", () =>
     Effect.gen(function*() {
       const rig = yield* Rig.make({ capabilities: epochBump })

@@ -38,8 +38,8 @@ const exitMillisMax = 10_000
  * - *Shape*: `program` is a file that is one line around `AppProgram.run`. `extent` is how much of
  *   it. `capabilities` are the driver's, on which three things depend. With version 2 of the
  *   transaction protocol a Produce registers its partition itself. With `commitRetry` a commit that
- *   is late is sent again. Without `epochBump` an instance cannot ask before it takes its
- *   transactional id: one that wakes after its timeout, and makes sure of its last transaction,
+ *   is late is sent again. With `epochBump` an instance that wakes after its timeout asks before it
+ *   takes its transactional id, is told that it was replaced, and touches nothing. Without it, it
  *   takes the id back from the one that replaced it, which is told so.
  *
  * @category models

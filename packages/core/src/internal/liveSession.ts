@@ -229,23 +229,23 @@ export const reopen = (
       return open({ driver, settings, limit, resume, onUnanswered }, restore).pipe(
         Effect.catch((error) => {
           const failure = openFailure(settings, operation, error, resume)
-          return Effect.andThen(noteOpenFailure(core, failure), Effect.fail(failure))
+          return Effect.andThen(noteOpenFailure(core, failure, resume), Effect.fail(failure))
         }),
         Effect.flatMap((live) => install(core, live))
       )
     })
   )
 
-const noteOpenFailure = (core: ProducerCore, { reason }: KafkaError): Effect.Effect<void> => {
-  switch (reason._tag) {
-    case "Unreachable":
-      return core.reachability.lost(reason.last)
-    case "ProducerFenced":
-      fence(core, new KafkaError({ operation: "begin", reason }))
-      return publishFence(core)
-    default:
-      return Effect.void
-  }
+const noteOpenFailure = (
+  core: ProducerCore,
+  { reason }: KafkaError,
+  resume: Resumption | null
+): Effect.Effect<void> => {
+  if (reason._tag === "Unreachable") return core.reachability.lost(reason.last)
+  // Who takes the id over is refused only by another one that does, in the same moment.
+  if (reason._tag !== "ProducerFenced" || resume === null) return Effect.void
+  fence(core, new KafkaError({ operation: "begin", reason }))
+  return publishFence(core)
 }
 
 /**

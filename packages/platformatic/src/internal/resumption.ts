@@ -31,8 +31,7 @@ export const expectedOf = (ours: Resumption, found: Found): ProducerIdentity | n
     case 1:
       return expectedOneLater(ours, found)
     case 2:
-      // Kafka 4.0.0 adds 2 when it ends a transaction of version 2 by itself (KAFKA-19367).
-      return ours.leftOpen === 2 && isAborted(found) ? found : null
+      return expectedTwoLater(ours, found)
     default:
       return null
   }
@@ -49,6 +48,15 @@ const expectedOneLater = (ours: Resumption, found: Found): ProducerIdentity | nu
     ours.leftOpen === 2 && isCommitted(found)
   // An InitProducerId whose answer was lost is told from another instance's by the coordinator.
   return isOfOurEnd ? found : ours
+}
+
+/** An instance that took over from an open transaction has this epoch, too. */
+const expectedTwoLater = (ours: Resumption, found: Found): ProducerIdentity | null => {
+  // The answer to an InitProducerId that followed such an end was lost; or it was another's, which
+  // the coordinator knows.
+  if (ours.leftOpen !== null && found.state === "Empty") return { ...found, epoch: ours.epoch + 1 }
+  // Kafka 4.0.0 adds 2 when it ends a transaction of version 2 by itself (KAFKA-19367).
+  return ours.leftOpen === 2 && isAborted(found) ? found : null
 }
 
 /** When its epochs are used up the end of a transaction, or InitProducerId, makes a new id. */
