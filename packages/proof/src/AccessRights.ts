@@ -63,6 +63,22 @@ const programs: ReadonlyArray<Program> = [
       }).pipe(Effect.scoped)
   },
   {
+    name: "a transactional producer with lanes",
+    rights: producerRights,
+    run: ({ id, output }) =>
+      Effect.gen(function*() {
+        const options = { transactionalId: id, lanes: 2, ...timeouts }
+        const producer = yield* TransactionalProducer.make(options)
+        // Both lanes; what the second one writes is taken back, so that there is one record.
+        yield* send(output, "done").pipe(producer.withTransaction())
+        yield* send(output, "aborted").pipe(
+          Effect.andThen(Effect.fail("mine")),
+          producer.withTransaction(),
+          Effect.catchIf((error) => error === "mine", () => Effect.void)
+        )
+      }).pipe(Effect.scoped)
+  },
+  {
     name: "an outbox relay",
     rights: (names) => [
       ...producerRights(names),

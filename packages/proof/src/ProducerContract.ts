@@ -20,6 +20,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { lanes } from "./internal/lanes.ts"
 import * as PartitionLog from "./PartitionLog.ts"
 import {
   type DriverAt,
@@ -86,6 +87,7 @@ export const suite = (
       refusals(it, driver)
       registrations(it, driver, options.registersBy ?? "AddPartitionsToTxn")
       owners(it, driver)
+      lanes(it, driver)
     }
   )
 }
