@@ -6,6 +6,7 @@ import { assert, layer, type Vitest } from "@effect/vitest"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as DriverSteps from "@kafka-once/proof/DriverSteps"
 import * as ProxiedKafka from "@kafka-once/proof/ProxiedKafka"
+import * as Relay from "@kafka-once/proof/Relay"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Config from "effect/Config"
@@ -17,7 +18,6 @@ import * as Schema from "effect/Schema"
 import { createPrivateKey } from "node:crypto"
 import { inspect } from "node:util"
 import * as KafkaJs from "../src/KafkaJs.ts"
-import * as Relay from "./relay.ts"
 
 const optional = <A>(config: Config.Config<A>) =>
   config.pipe(Config.withDefault<A | undefined>(undefined))

@@ -1,14 +1,30 @@
-/** A relay for bytes that the fault proxy cannot look into, or for addresses that it has not. */
+/**
+ * A relay for bytes that the fault proxy cannot look into, or for addresses that it has not.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 
+/**
+ * A relay that listens.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Relay {
   readonly port: number
   /** How many connections there were so far. */
   readonly opened: () => number
 }
 
+/**
+ * Where it listens, and to where it leads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Options {
   /** The broker's `host:port`. */
   readonly to: string
@@ -18,6 +34,12 @@ export interface Options {
   readonly answered?: (bytes: Buffer) => Buffer
 }
 
+/**
+ * Listens until the scope closes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const listen = (options: Options): Effect.Effect<Relay, Error, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<Relay & { readonly close: () => void }, Error>((resume) => {
