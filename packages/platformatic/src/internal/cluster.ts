@@ -11,6 +11,7 @@ import type { Address } from "./address.ts"
 import * as Brokers from "./brokers.ts"
 import { answered, isSilence } from "./failure.ts"
 import * as Lookups from "./lookups.ts"
+import * as MarkerWait from "./markerWait.ts"
 import type { Message } from "./message.ts"
 import type { Settings } from "./settings.ts"
 
@@ -49,6 +50,7 @@ export interface Cluster {
    * become old.
    */
   readonly transactionVersion: Effect.Effect<1 | 2>
+  readonly markerWait: MarkerWait.MarkerWait
 }
 
 interface Known {
@@ -154,6 +156,7 @@ export const make = Effect.fnUntraced(function*(
           : Effect.succeed(address)
       }),
     noteCoordinator,
+    markerWait: MarkerWait.make(),
     transactionVersion: Effect.flatMap(Clock.currentTimeMillis, (now) => {
       if (now - featuresAtMillis < settings.metadataMaxAgeMillis) {
         return Effect.succeed(brokers.transactionVersion())

@@ -8,6 +8,7 @@ import {
   type PartitionBatch
 } from "@kafka-once/core/KafkaDriver"
 import * as TopicPartition from "@kafka-once/core/TopicPartition"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Address } from "./address.ts"
@@ -19,7 +20,12 @@ import * as RecordBatch from "./recordBatch.ts"
 import * as Registration from "./registration.ts"
 import * as Requests from "./requests.ts"
 import * as Sequences from "./sequences.ts"
-import { type OpenTransaction, type SessionState, whileOpen } from "./sessionState.ts"
+import {
+  monotonicMillisOf,
+  type OpenTransaction,
+  type SessionState,
+  whileOpen
+} from "./sessionState.ts"
 
 type Answer = Result.Result<Appended, DriverError>
 
@@ -53,8 +59,32 @@ export const send = (
       else if (leader !== undefined) return [{ index, batch, pending, leader }]
       return []
     })
-    if (outgoing.length > 0) yield* sendOutgoing(state, transaction, outgoing, answers)
+    if (outgoing.length > 0) {
+      const sending = sendOutgoing(state, transaction, outgoing, answers)
+      yield* state.endedAtMillis === null ? sending : afterMarkers(state, sending, answers)
+    }
     return answers
+  })
+
+/** The first records after the end of a transaction wait for its markers here, not at the broker. */
+const afterMarkers = (
+  state: SessionState,
+  sending: Effect.Effect<void>,
+  answers: ReadonlyArray<Answer>
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { markerWait } = state.cluster
+    const clock = yield* Clock.Clock
+    const endedAtMillis = state.endedAtMillis ?? 0
+    state.endedAtMillis = null
+    const sinceEnd = () => monotonicMillisOf(clock) - endedAtMillis
+    const hold = markerWait.choose()
+    const passed = sinceEnd()
+    if (passed < hold) yield* Effect.sleep(hold - passed)
+    const sentAfter = Math.max(hold, passed)
+    yield* sending
+    // What failed took as long for another reason.
+    if (answers.every(Result.isSuccess)) markerWait.note(sentAfter, sinceEnd())
   })
 
 const anotherIsUnclear = refused(

@@ -26,6 +26,7 @@ import * as Send from "./send.ts"
 import * as Sequences from "./sequences.ts"
 import {
   coordinate,
+  monotonicMillisOf,
   noteRegistration,
   type OpenTransaction,
   type SessionState
@@ -240,7 +241,7 @@ const end = (state: SessionState, how: End): Effect.Effect<void, DriverError> =>
     transaction.ending = how
     const { transactionalId } = state.options
     const message = Requests.endTxn(state.actor, how === "commit", transaction.protocol)
-    return Effect.map(
+    return Effect.flatMap(
       coordinate(
         state,
         "transaction",
@@ -248,12 +249,14 @@ const end = (state: SessionState, how: End): Effect.Effect<void, DriverError> =>
         message,
         (answer) => codeOf(message, answer)
       ),
-      ({ next }) => {
-        state.transaction = null
-        if (next !== null) {
-          become(state, next)
-          state.endedAtMillis = performance.now()
-        }
-      }
+      ({ next }) =>
+        Effect.clockWith((clock) =>
+          Effect.sync(() => {
+            state.transaction = null
+            if (next === null) return
+            become(state, next)
+            state.endedAtMillis = monotonicMillisOf(clock)
+          })
+        )
     )
   })

@@ -1,5 +1,6 @@
 /** What a session is made of, for the modules that act on it. */
 import type { DriverError, End, SessionOptions } from "@kafka-once/core/KafkaDriver"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -29,8 +30,13 @@ export interface SessionState {
   readonly sequences: Sequences
   actor: Actor
   transaction: OpenTransaction | null
+  /** When the last transaction ended whose markers may not be written yet. */
+  endedAtMillis: number | null
   closed: boolean
 }
+
+export const monotonicMillisOf = (clock: Clock.Clock): number =>
+  Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** What is sent only while the session is open. */
 export const whileOpen = <A>(
