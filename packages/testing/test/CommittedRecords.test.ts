@@ -11,7 +11,8 @@ const text = (value: string) => new TextEncoder().encode(value)
 
 const write = Effect.fnUntraced(function*(topic: string, bulk: number) {
   const kafka = yield* SharedKafka.SharedKafka
-  yield* kafka.createTopic(topic, { partitions: 2 })
+  // Its first records are years old, and would be deleted half a minute after the broker's start.
+  yield* kafka.createTopic(topic, { partitions: 2, config: { "retention.ms": "-1" } })
   const [bootstrap = ""] = kafka.bootstrapServers
   const args = ["-cp", kafka.classPath, program, bootstrap, topic, String(bulk)]
   const written = yield* ChildProcess.run("java", args)
