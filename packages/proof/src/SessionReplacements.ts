@@ -245,13 +245,15 @@ const doings = [
 
 /** What the instance before has left. */
 const leavings = [
-  { left: "nothing open", leave: () => Effect.void },
+  { left: "nothing open", options: {}, leave: () => Effect.void },
   {
     left: "a transaction open",
+    options: {},
     leave: (bench: Bench, first: Session) => leaveOpen(bench, first, "zombie")
   },
   {
     left: "a transaction open that has timed out",
+    options: { transactionTimeoutMillis: timeoutMillis },
     leave: (bench: Bench, first: Session) =>
       Effect.andThen(leaveOpen(bench, first, "zombie"), awaitEnd(bench))
   }
@@ -262,10 +264,10 @@ const takenOver = (it: It, driver: DriverAt): void => {
     leavings.flatMap((leaving) => doings.map((doing) => ({ ...leaving, ...doing })))
   )(
     "one that has left $left takes nothing from an instance $doing",
-    ({ doing, leave, run, shown }) =>
+    ({ doing, leave, options, run, shown }) =>
       test(driver, (bench) =>
         Effect.gen(function*() {
-          const first = yield* open(bench, { transactionTimeoutMillis: timeoutMillis })
+          const first = yield* open(bench, options)
           yield* leave(bench, first)
           const other = yield* open(bench)
           yield* run(bench, other)
@@ -346,6 +348,6 @@ const restarted = (it: It, driver: DriverAt): void => {
           yield* goOn(bench, first, "two")
           assert.deepStrictEqual(yield* bench.visible, shown)
         })),
-    60_000
+    120_000
   )
 }
