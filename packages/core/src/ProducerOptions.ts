@@ -207,7 +207,7 @@ const maxTransactionalIdLength = 249
 
 const laneSuffixLength = "-lane-1".length
 
-// A lane costs a session, and two of them already hide the markers.
+// A lane costs a session; past three or four of them there is nothing left to hide.
 const maxLanes = 8
 
 const checkLanes = (value: number) =>

@@ -8,18 +8,18 @@
  *
  * @since 0.1.0
  */
+import * as ConnectionOptions from "@kafka-once/core/ConnectionOptions"
 import * as GroupSession from "@kafka-once/core/GroupSession"
 import { type Capabilities, KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import type { Recovery } from "@kafka-once/core/KafkaError"
 import { compressionsAlgorithms } from "@platformatic/kafka"
 import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Address from "./internal/address.ts"
+import { createPrivateKey, X509Certificate } from "node:crypto"
+import { isIPv6 } from "node:net"
+import { createSecureContext } from "node:tls"
 import * as Admin from "./internal/admin.ts"
 import * as Cluster from "./internal/cluster.ts"
 import * as CommittedOffsets from "./internal/committedOffsets.ts"
@@ -29,68 +29,6 @@ import * as RequestsOfConsumer from "./internal/groupProtocol.ts"
 import * as Lookups from "./internal/lookups.ts"
 import * as Session from "./internal/session.ts"
 import type { Settings } from "./internal/settings.ts"
-import * as TlsProblem from "./internal/tlsProblem.ts"
-import * as TokenProvider from "./internal/tokenProvider.ts"
-
-/**
- * How the servers are authenticated, and this client to them.
- *
- * **Details**
- *
- * *Shape*: texts in PEM form. Without `ca` the authorities that Node trusts are used. `serverName`
- * is the name that the certificate must have, the broker's own host name when left out. An unknown
- * certificate is never accepted.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TlsOptions {
-  readonly ca?: string | ReadonlyArray<string> | undefined
-  readonly cert?: string | undefined
-  readonly key?: Redacted.Redacted | undefined
-  readonly passphrase?: Redacted.Redacted | undefined
-  readonly serverName?: string | undefined
-}
-
-/**
- * A user name and password, and how they are proved.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SaslPassword {
-  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
-  readonly username: string
-  readonly password: Redacted.Redacted
-}
-
-/**
- * A token of OAuth 2, asked for before each connection is authenticated, and again before its
- * session ends.
- *
- * **Details**
- *
- * *Units and bounds*: the effect is run for each connection, so it should keep a token that is
- * still good (`Effect.cachedWithTTL`). It may take `authenticationTimeout`.
- *
- * *Errors*: when it fails, nothing was sent, and the library tries again until its deadline. The
- * text of its error is in the library's, so it must not hold the token.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SaslToken {
-  readonly mechanism: "oauthbearer"
-  readonly token: Effect.Effect<Redacted.Redacted, unknown>
-}
-
-/**
- * How this client proves who it is.
- *
- * @category models
- * @since 0.1.0
- */
-export type SaslOptions = SaslPassword | SaslToken
 
 /**
  * How records are compressed, batch by batch.
@@ -101,61 +39,25 @@ export type SaslOptions = SaslPassword | SaslToken
 export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd"
 
 /**
- * How to reach the brokers: the options of every driver of this library, and two of this one's own.
+ * How to reach the brokers: the options that every driver has, and two of this one's own.
  *
  * **Details**
  *
  * *Shape*
- * - `brokers`: bootstrap addresses, `host:port` or `[IPv6]:port`; others are learnt from them.
- * - `clientId`: names this program in the broker's logs and quotas.
- * - `tls`: `true`, or options, to connect with TLS.
- * - `insecure`: allows SASL PLAIN or OAUTHBEARER without TLS, which send the password or the
- *   token as it is.
  * - `connectionsPerBroker` (4): all sessions of the driver share so many connections to each
  *   broker. A broker handles one request of a connection at a time, so that many transactional ids
  *   gain from several.
  * - `compression` (`"none"`): how records are compressed.
  *
- * *Units and bounds*: `connectionTimeout` (1 second) is for TCP and TLS of one connection,
- * `authenticationTimeout` (3 seconds) for its SASL exchange, and for an effect that gives a token.
- * `requestTimeout` (3 seconds) is for the requests that belong to no producer; a producer's own
- * come with the producer's options.
- * `reauthenticationThreshold` (10 seconds) is how long before a SASL session ends it is renewed.
- * `metadataMaxAge` (5 minutes) is how long leaders, and the version of the transaction protocol,
- * are remembered while nothing fails. `connectionsPerBroker` is from 1 to 100.
+ * *Units and bounds*: `connectionsPerBroker` is from 1 to 100. With the leaders of `metadataMaxAge`
+ * the version of the transaction protocol is remembered, too.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options {
-  readonly brokers: ReadonlyArray<string>
-  readonly clientId?: string | undefined
-  readonly tls?: boolean | TlsOptions | undefined
-  readonly sasl?: SaslOptions | undefined
-  readonly insecure?: boolean | undefined
-  readonly connectionTimeout?: Duration.Input | undefined
-  readonly authenticationTimeout?: Duration.Input | undefined
-  readonly reauthenticationThreshold?: Duration.Input | undefined
-  readonly requestTimeout?: Duration.Input | undefined
-  readonly metadataMaxAge?: Duration.Input | undefined
+export interface Options extends ConnectionOptions.ConnectionOptions {
   readonly connectionsPerBroker?: number | undefined
   readonly compression?: Compression | undefined
-}
-
-/**
- * An option that cannot be used as it is.
- *
- * @category errors
- * @since 0.1.0
- */
-export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
-  option: Schema.String,
-  problem: Schema.String
-}) {
-  readonly recovery: Recovery = "reconfigure"
-  override get message(): string {
-    return `The option "${this.option}" ${this.problem}.`
-  }
 }
 
 /**
@@ -165,7 +67,9 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
  * @since 0.1.0
  */
 export class PlatformaticError
-  extends Schema.TaggedError<PlatformaticError>()("PlatformaticError", { reason: InvalidOption })
+  extends Schema.TaggedError<PlatformaticError>()("PlatformaticError", {
+    reason: ConnectionOptions.InvalidOption
+  })
 {
   override get message(): string {
     return this.reason.message
@@ -261,148 +165,40 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
 })
 
-const settingsOf = Effect.fnUntraced(function*(
+const settingsOf = (
   options: Options
-): Effect.fn.Return<Settings, PlatformaticError, Scope.Scope> {
-  const problem = problemOf(options)
-  if (problem !== null) return yield* new PlatformaticError({ reason: problem })
-  const { sasl } = options
-  const authenticationTimeoutMillis = millisOf(options.authenticationTimeout, "3 seconds")
-  return {
-    brokers: options.brokers.flatMap((broker) => Address.parse(broker) ?? []),
-    clientId: options.clientId ?? "kafka-once",
-    tls: tlsOf(options),
-    sasl: sasl === undefined
-      ? null
-      : sasl.mechanism === "oauthbearer"
-      ? {
-        mechanism: sasl.mechanism,
-        tokens: yield* TokenProvider.make(sasl.token, authenticationTimeoutMillis)
-      }
-      : sasl,
-    connectionTimeoutMillis: millisOf(options.connectionTimeout, "1 second"),
-    authenticationTimeoutMillis,
-    reauthenticationThresholdMillis: millisOf(options.reauthenticationThreshold, "10 seconds"),
-    requestTimeoutMillis: millisOf(options.requestTimeout, "3 seconds"),
-    metadataMaxAgeMillis: millisOf(options.metadataMaxAge, "5 minutes"),
-    connectionsPerBroker: options.connectionsPerBroker ?? 4,
-    compression: options.compression ?? "none"
-  }
-})
-
-const tlsOf = ({ tls }: Options): Settings["tls"] => {
-  if (tls === undefined || tls === false) return null
-  const given = tls === true ? {} : tls
-  return {
-    ca: given.ca,
-    cert: given.cert,
-    key: given.key,
-    passphrase: given.passphrase,
-    serverName: given.serverName
-  }
-}
-
-const millisOf = (given: Duration.Input | undefined, otherwise: Duration.Input): number =>
-  Duration.toMillis(given ?? otherwise)
-
-const times = [
-  "connectionTimeout",
-  "authenticationTimeout",
-  "reauthenticationThreshold",
-  "requestTimeout",
-  "metadataMaxAge"
-] as const
-
-// What a timer of Node can hold.
-const maxMillis = 2_147_483_647
-
-const problemOfTimes = (options: Options): InvalidOption | null => {
-  for (const option of times) {
-    const given = options[option]
-    if (given === undefined) continue
-    const duration = Duration.fromInput(given)
-    const millis = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
-    if (!(millis >= 1 && millis <= maxMillis)) {
-      return new InvalidOption({
-        option,
-        problem: `is ${String(given)}; it must be a duration from 1 ms to ${maxMillis} ms`
-      })
+): Effect.Effect<Settings, PlatformaticError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const common = yield* ConnectionOptions.resolve(options, platform)
+    const problem = problemOfConnections(options) ?? problemOfCompression(options)
+    if (problem !== null) return yield* problem
+    return {
+      ...common,
+      connectionsPerBroker: options.connectionsPerBroker ?? 4,
+      compression: options.compression ?? "none"
     }
-  }
-  return null
-}
+  }).pipe(Effect.mapError((reason) => new PlatformaticError({ reason })))
 
-const problemOf = (options: Options): InvalidOption | null =>
-  problemOfBrokers(options) ?? problemOfSasl(options) ?? problemOfTls(options) ??
-    problemOfTimes(options) ?? problemOfConnections(options) ?? problemOfCompression(options)
+const platform = { X509Certificate, createPrivateKey, createSecureContext, isIPv6 }
 
-const problemOfTls = (options: Options): InvalidOption | null => {
-  const tls = tlsOf(options)
-  const problem = tls === null ? null : TlsProblem.find(tls)
-  return problem === null ? null : new InvalidOption(problem)
-}
-
-const problemOfBrokers = ({ brokers }: Options): InvalidOption | null => {
-  // Options often come from JSON or from untyped code.
-  if (!Array.isArray(brokers)) {
-    return new InvalidOption({ option: "brokers", problem: 'must be an array of "host:port"' })
-  }
-  if (brokers.length === 0) return new InvalidOption({ option: "brokers", problem: "is empty" })
-  for (const broker of brokers) {
-    if (Address.parse(broker) === null) {
-      return new InvalidOption({
-        option: "brokers",
-        problem: `holds ${JSON.stringify(broker)}, which is neither "host:port" nor "[IPv6]:port"`
-      })
-    }
-  }
-  return null
-}
-
-const mechanisms: ReadonlyArray<string> = [
-  "plain",
-  "scram-sha-256",
-  "scram-sha-512",
-  "oauthbearer"
-]
-
-const problemOfSasl = ({ insecure, sasl, tls }: Options): InvalidOption | null => {
-  if (sasl !== undefined && !mechanisms.includes(sasl.mechanism)) {
-    return new InvalidOption({
-      option: "sasl",
-      problem: `has the mechanism ${JSON.stringify(sasl.mechanism)}; it must be one of ` +
-        mechanisms.join(", ")
-    })
-  }
-  if (sasl?.mechanism === "oauthbearer" && !Effect.isEffect(sasl.token)) {
-    return new InvalidOption({ option: "sasl", problem: "has a `token` that is no Effect" })
-  }
-  const isReadable = sasl?.mechanism === "plain" || sasl?.mechanism === "oauthbearer"
-  const isPlainText = tls === undefined || tls === false
-  return isReadable && isPlainText && insecure !== true
-    ? new InvalidOption({
-      option: "sasl",
-      problem: `is ${sasl.mechanism.toUpperCase()} without TLS, which sends the ${
-        sasl.mechanism === "plain" ? "password" : "token"
-      } as it is; set \`tls\`, use SCRAM, or allow it with \`insecure: true\``
-    })
-    : null
-}
-
-const problemOfConnections = ({ connectionsPerBroker = 1 }: Options): InvalidOption | null =>
+const problemOfConnections = (
+  { connectionsPerBroker = 1 }: Options
+): ConnectionOptions.InvalidOption | null =>
   Number.isInteger(connectionsPerBroker) && connectionsPerBroker >= 1 &&
     connectionsPerBroker <= 100
     ? null
-    : new InvalidOption({
+    : new ConnectionOptions.InvalidOption({
       option: "connectionsPerBroker",
       problem: `is ${String(connectionsPerBroker)}; it must be a whole number from 1 to 100`
     })
 
-const problemOfCompression = ({ compression = "none" }: Options): InvalidOption | null =>
+const problemOfCompression = (
+  { compression = "none" }: Options
+): ConnectionOptions.InvalidOption | null =>
   Object.hasOwn(compressionsAlgorithms, compression) &&
     compressionsAlgorithms[compression].available
     ? null
-    : new InvalidOption({
+    : new ConnectionOptions.InvalidOption({
       option: "compression",
       problem: `is ${JSON.stringify(compression)}; this program can use ` +
         Object.entries(compressionsAlgorithms).filter(([, { available }]) => available)

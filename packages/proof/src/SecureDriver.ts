@@ -3,59 +3,9 @@
  *
  * @since 0.1.0
  */
+import type { ConnectionOptions } from "@kafka-once/core/ConnectionOptions"
 import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
-
-/**
- * The certificates of a client, as every driver takes them.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TlsOptions {
-  readonly ca?: string | ReadonlyArray<string> | undefined
-  readonly cert?: string | undefined
-  readonly key?: Redacted.Redacted | undefined
-  readonly serverName?: string | undefined
-}
-
-/**
- * A user and a password, as every driver takes them.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SaslPassword {
-  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
-  readonly username: string
-  readonly password: Redacted.Redacted
-}
-
-/**
- * A user's credentials, as every driver takes them.
- *
- * @category models
- * @since 0.1.0
- */
-export type SaslOptions = SaslPassword | {
-  readonly mechanism: "oauthbearer"
-  readonly token: Effect.Effect<Redacted.Redacted, unknown>
-}
-
-/**
- * The options that the suites give.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  readonly brokers: ReadonlyArray<string>
-  readonly tls?: boolean | TlsOptions
-  readonly sasl?: SaslOptions
-  readonly insecure?: boolean
-}
 
 /**
  * Why a layer is not built.
@@ -75,4 +25,4 @@ export interface LayerError {
  * @category models
  * @since 0.1.0
  */
-export type SecureDriver = (options: Options) => Layer.Layer<KafkaDriver, LayerError>
+export type SecureDriver = (options: ConnectionOptions) => Layer.Layer<KafkaDriver, LayerError>

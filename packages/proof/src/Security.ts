@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
+import type * as ConnectionOptions from "@kafka-once/core/ConnectionOptions"
 import { DriverError } from "@kafka-once/core/KafkaDriver"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
@@ -19,14 +20,14 @@ const requestTimeoutMillis = 2_000
 
 type Open = (
   transactionalId: string,
-  options: SecureDriver.Options
+  options: ConnectionOptions.ConnectionOptions
 ) => Effect.Effect<DriverSteps.Opened, SecureDriver.LayerError | DriverError>
 
 const saslOf = (
-  mechanism: SecureDriver.SaslPassword["mechanism"],
+  mechanism: ConnectionOptions.SaslPassword["mechanism"],
   username: string,
   password: string
-): SecureDriver.SaslPassword => ({ mechanism, username, password: Redacted.make(password) })
+): ConnectionOptions.SaslPassword => ({ mechanism, username, password: Redacted.make(password) })
 
 /**
  * What a batch to a topic that may be written to, one that may not, and one that may not be seen,

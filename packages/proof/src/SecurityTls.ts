@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
+import type * as ConnectionOptions from "@kafka-once/core/ConnectionOptions"
 import * as KafkaError from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
@@ -21,14 +22,14 @@ const canary = "canary-3f1b"
 
 /** Starts a producer and commits one record with it; or fails to, as it should. */
 const stepsOf = (driver: SecureDriver.SecureDriver) => {
-  const committing = (topic: string, value: string, options: SecureDriver.Options) =>
+  const committing = (topic: string, value: string, options: ConnectionOptions.ConnectionOptions) =>
     Effect.scoped(Effect.gen(function*() {
       const producer = yield* TransactionalProducer.make({ transactionalId: `${topic}-${value}` })
       yield* Transaction.send([{ topic, value }]).pipe(producer.withTransaction())
     })).pipe(Effect.provide(driver(options)))
 
   /** How the start of a producer fails: typed, within two seconds, and without a secret. */
-  const refused = Effect.fnUntraced(function*(options: SecureDriver.Options) {
+  const refused = Effect.fnUntraced(function*(options: ConnectionOptions.ConnectionOptions) {
     const error = yield* committing("none", "none", options).pipe(
       Effect.flip,
       Effect.timeout("2 seconds")
@@ -58,7 +59,7 @@ const known = Effect.gen(function*() {
   const { bootstrapServers: brokers, clientCertificate, users } = kafka
   const ca = kafka.ca ?? ""
   const sasl = (
-    mechanism: SecureDriver.SaslPassword["mechanism"],
+    mechanism: ConnectionOptions.SaslPassword["mechanism"],
     password = users["app"] ?? ""
   ) => ({
     mechanism,
@@ -163,7 +164,7 @@ const certificates = (it: It, { committing, refused }: Steps): void => {
       const { brokers, ca } = yield* known
       const stranger = yield* EmbeddedKafka.make({ listeners: "mutual-tls" })
       const { cert = "", key = "" } = stranger.clientCertificate ?? {}
-      const rows: ReadonlyArray<SecureDriver.TlsOptions> = [
+      const rows: ReadonlyArray<ConnectionOptions.TlsOptions> = [
         { ca },
         { ca, cert, key: Redacted.make(key) }
       ]
@@ -193,7 +194,7 @@ const certificates = (it: It, { committing, refused }: Steps): void => {
           passphrase: canary
         }
       })
-      const rows: ReadonlyArray<readonly [SecureDriver.TlsOptions, string, string]> = [
+      const rows: ReadonlyArray<readonly [ConnectionOptions.TlsOptions, string, string]> = [
         [{ ca: "/etc/ca.pem" }, "tls.ca", "not the path of a file"],
         [{ ca: [ca, ""] }, "tls.ca", "a certificate in PEM form"],
         [{ ca, ...own, cert: canary }, "tls.cert", "a certificate in PEM form"],

@@ -4,11 +4,13 @@
  * @since 0.1.0
  */
 import { assert, layer } from "@effect/vitest"
+import type * as ConnectionOptions from "@kafka-once/core/ConnectionOptions"
 import * as KafkaError from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { inspect } from "node:util"
@@ -24,10 +26,12 @@ const tokenOf = (subject: string, lifetimeSeconds: number) =>
     return Redacted.make(`${encode({ alg: "none" })}.${encode(claims)}.`)
   })
 
+class ServerDown extends Data.TaggedError("ServerDown")<{ readonly message: string }> {}
+
 const login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
 
 const committingOver =
-  (driver: SecureDriver.SecureDriver) => (value: string, sasl: SecureDriver.SaslOptions) =>
+  (driver: SecureDriver.SecureDriver) => (value: string, sasl: ConnectionOptions.SaslOptions) =>
     Effect.gen(function*() {
       const { bootstrapServers: brokers } = yield* EmbeddedKafka.EmbeddedKafka
       yield* Effect.scoped(Effect.gen(function*() {
@@ -59,7 +63,7 @@ export const suite = (name: string, driver: SecureDriver.SecureDriver): void => 
     }),
     { timeout: "3 minutes", excludeTestServices: true }
   )(`${name} with tokens`, (it) => {
-    it.effect("a token is asked for once a connection, and a transaction is committed with it", () =>
+    it.effect("a token is asked for once a connection, and a transaction committed with it", () =>
       Effect.gen(function*() {
         const { createTopic } = yield* EmbeddedKafka.EmbeddedKafka
         yield* createTopic("tokens")
@@ -86,7 +90,7 @@ export const suite = (name: string, driver: SecureDriver.SecureDriver): void => 
         let asked = 0
         const token = Effect.suspend(() => {
           asked += 1
-          return Effect.fail(new Error("the token server is down"))
+          return Effect.fail(new ServerDown({ message: "the token server is down" }))
         })
         const error = yield* Effect.flip(committing("down", { mechanism: "oauthbearer", token }))
         assert(KafkaError.isKafkaError(error))

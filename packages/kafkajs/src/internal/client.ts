@@ -1,6 +1,7 @@
 /**
  * One kafkajs client: every option given, its sockets behind a gate, its cluster at hand.
  */
+import type { Settings, TlsOptions } from "@kafka-once/core/ConnectionOptions"
 import * as Redacted from "effect/Redacted"
 import {
   Kafka,
@@ -15,7 +16,6 @@ import type { Cluster } from "./cluster.ts"
 import type { Logging } from "./logging.ts"
 import * as OAuthBearer from "./oauthBearer.ts"
 import { repair } from "./repair.ts"
-import type { SaslSettings, Settings, TlsSettings } from "./settings.ts"
 import type { SocketGate } from "./socketGate.ts"
 
 /**
@@ -134,7 +134,7 @@ const configOf = (
 }
 
 // kafkajs and Node take secrets as text; this is the one place where they are unwrapped.
-const saslOf = (sasl: SaslSettings): SASLOptions | Mechanism => {
+const saslOf = (sasl: NonNullable<Settings["sasl"]>): SASLOptions | Mechanism => {
   if (sasl.mechanism === "oauthbearer") {
     return {
       mechanism: sasl.mechanism,
@@ -146,7 +146,7 @@ const saslOf = (sasl: SaslSettings): SASLOptions | Mechanism => {
   return withPassword
 }
 
-const tlsOf = (tls: TlsSettings): ConnectionOptions => ({
+const tlsOf = (tls: TlsOptions): ConnectionOptions => ({
   rejectUnauthorized: true,
   ...(tls.ca === undefined ? {} : { ca: typeof tls.ca === "string" ? tls.ca : [...tls.ca] }),
   ...(tls.cert === undefined ? {} : { cert: tls.cert }),

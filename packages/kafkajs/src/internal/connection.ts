@@ -2,6 +2,7 @@
  * A long-lived kafkajs client for requests that belong to no producer: opened when first needed,
  * and opened anew after it failed.
  */
+import type { Settings } from "@kafka-once/core/ConnectionOptions"
 import type { DriverError } from "@kafka-once/core/DriverError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -10,7 +11,6 @@ import * as Call from "./call.ts"
 import * as Client from "./client.ts"
 import type { Cluster } from "./cluster.ts"
 import type { Logging } from "./logging.ts"
-import type { Settings } from "./settings.ts"
 import * as SocketGate from "./socketGate.ts"
 
 export interface Connection {

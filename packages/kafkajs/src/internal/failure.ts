@@ -5,10 +5,10 @@
  * lost Produce it reports that reconnecting was refused. So the failure is read from what was
  * written and answered, and kafkajs' error only fills in where that says nothing.
  */
+import { tokenUnavailable } from "@kafka-once/core/ConnectionOptions"
 import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
 import * as Answer from "./answer.ts"
 import type { Call, Exchange } from "./socketGate.ts"
-import * as TokenProvider from "./tokenProvider.ts"
 
 /** Requests that do what a call is for; every other one only finds the way. */
 const acts = new Set<Request>([
@@ -110,7 +110,7 @@ const notSentErrors = new Set([
   "KafkaJSMetadataNotLoaded",
   "KafkaJSTopicMetadataNotLoaded",
   "KafkaJSLockTimeout",
-  TokenProvider.unavailable
+  tokenUnavailable
 ])
 
 /** What kafkajs' decoder throws where an answer is not what its version says. */

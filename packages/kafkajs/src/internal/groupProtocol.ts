@@ -5,6 +5,7 @@
  * through (K14), loses the last stable offset (K16) and cannot hold a revocation (K24). Its brokers
  * send one request, once.
  */
+import type { Settings } from "@kafka-once/core/ConnectionOptions"
 import { DriverError, Failure, type Request } from "@kafka-once/core/DriverError"
 import type { FetchRequest, GroupProtocol, PartitionFetch } from "@kafka-once/core/GroupProtocol"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
@@ -16,7 +17,6 @@ import * as FetchAnswer from "./fetchAnswer.ts"
 import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
 import type { RawFetch } from "./repair.ts"
-import type { Settings } from "./settings.ts"
 
 const isolationLevels = { read_uncommitted: 0, read_committed: 1 } as const
 

@@ -3,8 +3,8 @@
  * success: a broker answers a token that it refuses with a text, wants that acknowledged, and
  * tells the code only then.
  */
+import type { TokenProvider } from "@kafka-once/core/ConnectionOptions"
 import type { AuthenticationProviderArgs, Authenticator } from "kafkajs"
-import type { TokenProvider } from "./tokenProvider.ts"
 
 const separator = "\u0001"
 

@@ -1,6 +1,7 @@
 /**
  * The requests that belong to neither a producer nor a consumer: one client for all of them.
  */
+import type { Settings } from "@kafka-once/core/ConnectionOptions"
 import {
   type CommittedOffset,
   DriverError,
@@ -15,7 +16,6 @@ import * as Connection from "./connection.ts"
 import * as EndMarkers from "./endMarkers.ts"
 import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
-import type { Settings } from "./settings.ts"
 
 export interface Reader {
   readonly probe: Effect.Effect<void, DriverError>

@@ -1,7 +1,7 @@
 /**
  * Repairs of one kafkajs cluster, made on that object alone.
  */
-import type { Address } from "./address.ts"
+import type { Address } from "@kafka-once/core/ConnectionOptions"
 import type { Cluster } from "./cluster.ts"
 
 interface ProtocolRequest {

@@ -1,6 +1,7 @@
 /**
  * A producer session: one `kafka.producer()` with a client and sockets of its own.
  */
+import type { Settings } from "@kafka-once/core/ConnectionOptions"
 import {
   DriverError,
   type End,
@@ -21,7 +22,6 @@ import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
 import * as Send from "./send.ts"
 import type { Session } from "./sessionState.ts"
-import type { Settings } from "./settings.ts"
 import * as SocketGate from "./socketGate.ts"
 
 /** How long kafkajs may take to notice that its sockets are gone. Nothing is waited for longer. */

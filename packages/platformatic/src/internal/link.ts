@@ -8,6 +8,7 @@
  * - A server that does not speak Kafka's protocol is told before its "frames" fill the memory.
  * - Closing it destroys its socket and clears every timer.
  */
+import { tokenUnavailable } from "@kafka-once/core/ConnectionOptions"
 import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
 import {
   Connection,
@@ -27,7 +28,6 @@ import * as Frames from "./frames.ts"
 import { type Message, versionOf } from "./message.ts"
 import type { Settings } from "./settings.ts"
 import * as Throttle from "./throttle.ts"
-import * as TokenProvider from "./tokenProvider.ts"
 
 export type { Address }
 
@@ -240,7 +240,7 @@ const failureOfOpening = (state: State, error: unknown): Failure => {
 
 /** The user's effect gave no token. */
 const isUnavailable = (error: unknown): boolean =>
-  causesOf(error).some((one) => one instanceof Error && one.name === TokenProvider.unavailable)
+  causesOf(error).some((one) => one instanceof Error && one.name === tokenUnavailable)
 
 const isOfTls = (error: unknown): boolean =>
   causesOf(error).some((one) =>

@@ -126,7 +126,7 @@ export const lanes = (it: It, driver: DriverAt): void => {
         }).pipe(Effect.scoped)
     ))
 
-  it.effect("lanes: a lost answer to a commit replaces one session, and the other lane goes on", () =>
+  it.effect("lanes: a lost answer to a commit replaces one session, not the other", () =>
     withLanes(driver, (bench, producer) =>
       Effect.gen(function*() {
         const { proxy, topic, transactionalId, seen } = bench

@@ -1,7 +1,6 @@
 /**
- * A user's effect that gives tokens, as kafkajs asks for one: before each authentication.
+ * A user's effect that gives tokens, as a client asks for one: before each authentication.
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Redacted from "effect/Redacted"
@@ -16,8 +15,6 @@ export interface TokenProvider {
 /** The name of the error that `take` rejects with; nothing was sent then. */
 export const unavailable = "TokenUnavailable"
 
-class TokenUnavailable extends Data.TaggedError(unavailable)<{ readonly message: string }> {}
-
 /** What still runs when the scope closes is interrupted. */
 export const make = Effect.fnUntraced(function*(
   token: Effect.Effect<Redacted.Redacted, unknown>,
@@ -31,8 +28,13 @@ export const make = Effect.fnUntraced(function*(
       newest = Redacted.value(given)
       return newest
     }),
-    Effect.mapError((error) =>
-      new TokenUnavailable({ message: `No token was given: ${textOf(error)}` })
+    // Clients take no other errors than those of JavaScript.
+    Effect.catch((error) =>
+      Effect.sync(() => {
+        const failed = new Error(`No token was given: ${textOf(error)}`)
+        failed.name = unavailable
+        throw failed
+      })
     )
   )
   return { take: () => run(taken), newest: () => newest }
