@@ -162,6 +162,22 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })("a fault p
       assert.deepStrictEqual(yield* awaitMarkers("hold", 1), ["one", "commit"])
     }))
 
+  it.effect("hold: whoever waits for `fired` can release at once", () =>
+    Effect.gen(function*() {
+      const { proxy } = yield* Rig
+      const client = yield* wire("hold-fired")
+      const rule = yield* proxy.inject(
+        FaultProxyRule.hold({ api: "Metadata", clientId: "hold-fired", nth: 1 }, "at once")
+      )
+      const released = yield* Effect.forkChild(
+        Effect.andThen(rule.fired, proxy.release("at once")),
+        { startImmediately: true }
+      )
+      const answer = yield* client.request("Metadata", 9, { topics: [] })
+      assert.strictEqual(yield* Fiber.join(released), 1)
+      assert.isAbove(answer.brokers.length, 0)
+    }))
+
   it.effect("release: a rule delivers what another holds when its own frame passes", () =>
     Effect.gen(function*() {
       const { proxy } = yield* Rig

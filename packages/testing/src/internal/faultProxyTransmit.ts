@@ -21,16 +21,19 @@ export const transmit = (
     if (gates.release(action.gate) > 0) rules.fire(active, entry)
     return lane.write(frame, false, onSent)
   }
-  rules.fire(active, entry)
   const isRealistic = modeOf(state, active) === "realistic"
+  if (action.type === "hold") {
+    gates.hold(action.gate, keep(state, direction, frame, isRealistic, onSent))
+    // Whoever waits for this runs within the call, and may release the gate there.
+    return rules.fire(active, entry)
+  }
+  rules.fire(active, entry)
   switch (action.type) {
     case "delay":
       return later(
         keep(state, direction, frame, isRealistic, onSent),
         Duration.toMillis(action.duration)
       )
-    case "hold":
-      return gates.hold(action.gate, keep(state, direction, frame, isRealistic, onSent))
     case "truncate":
       lane.write(frame.subarray(0, action.bytes), true, onSent)
       return cutOff(state, direction)
