@@ -53,6 +53,10 @@ const soak = ({ drivers, json, keep, rate, seconds, seed }: SoakArguments) =>
       ...figures.unknownRate < unknownRateMax ? [] : [
         `${(figures.unknownRate * 100).toFixed(2)}% of the outcomes were unknown at first`
       ],
+      // With no anomaly every copy has an input of its own, so that as many are all of them.
+      ...report.records.visible === 2 * report.records.copied ? [] : [
+        `${report.records.copied} of ${report.records.visible} visible records are copies, not half`
+      ],
       ...figures.unresolved === 0 ? [] : [`${figures.unresolved} outcomes are still unknown`]
     ]
     yield* Console.log(

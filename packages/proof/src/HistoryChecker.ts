@@ -151,7 +151,8 @@ export interface Finding {
  *
  * *Shape*: `counts` has every anomaly, most with 0. `findings` are the first ten of each.
  * `transactions` and `records` say how much was looked at, so that a clean report of nothing can be
- * told from one of something.
+ * told from one of something; `copied` are the visible ones of transactions that committed positions
+ * of a group, as a pipeline's do.
  *
  * @category models
  * @since 0.1.0
@@ -165,7 +166,11 @@ export interface Report {
     readonly aborted: number
     readonly unknown: number
   }
-  readonly records: { readonly inLog: number; readonly visible: number }
+  readonly records: {
+    readonly inLog: number
+    readonly visible: number
+    readonly copied: number
+  }
 }
 
 /**
@@ -223,10 +228,17 @@ export const check = (history: HistoryIndex, state: FinalState, options: Options
     transactions: countOutcomes(evidence),
     records: {
       inLog: state.partitions.reduce((sum, { records }) => sum + records.length, 0),
-      visible: evidence.visible.reduce((sum, times) => sum + times, 0)
+      visible: evidence.visible.reduce((sum, times) => sum + times, 0),
+      copied: evidence.visible.reduce(
+        (sum, times, slot) => sum + (isCopy(history, slot) ? times : 0),
+        0
+      )
     }
   }
 }
+
+const isCopy = ({ slots, transactions }: HistoryIndex, slot: number): boolean =>
+  transactions[slots.transaction[slot]!]!.positions.length > 0
 
 const findingOf = (
   anomaly: Anomaly,

@@ -1,6 +1,7 @@
 /**
- * A cluster of three nodes and several programs under faults of all kinds, for as long as one
- * likes, and what the history checker makes of it.
+ * A cluster of three nodes, several programs that write to it and a pipeline that copies what they
+ * commit, under faults of all kinds, for as long as one likes; and what the history checker makes of
+ * it.
  *
  * @since 0.1.0
  */
@@ -15,6 +16,7 @@ import * as HistoryChecker from "./HistoryChecker.ts"
 import * as HistoryIndex from "./HistoryIndex.ts"
 import * as HistoryRecorder from "./HistoryRecorder.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
+import * as CatchUp from "./soak/catchUp.ts"
 import * as FaultPlan from "./soak/faultPlan.ts"
 import * as Figures from "./soak/figures.ts"
 import * as Outages from "./soak/outages.ts"
@@ -26,7 +28,8 @@ import * as Programs from "./soak/programs.ts"
  * **Details**
  *
  * *Shape*: `program` is the file that runs `SoakProgram`, `drivers` those that it knows: each
- * program takes the next one. `directory` is an empty one for the histories.
+ * writer takes the next one, and the seed picks that of the pipeline, whose members must have the
+ * same. `directory` is an empty one for the histories.
  *
  * *Units and bounds*: `seconds` from the first transaction to the last fault. `seed` draws faults
  * and transactions: the same seed gives the same ones in the same order.
@@ -63,15 +66,34 @@ class Astray extends Data.TaggedError("Astray")<{ readonly what: string }> {
 }
 
 const topic = "soak"
+const output = "soak-copied"
+const group = "soak-copiers"
 const partitions = 6
-const places = 2
+const writers = 2
+const members = 2
+const places = writers + members
 const idsPerProgram = 6
+
+/**
+ * A killed node reads again, before it serves, all that was not known to be on its disk. With one
+ * segment of an hour that took longer than a start may take.
+ */
+const shortRecovery = {
+  "log.segment.bytes": "16777216",
+  "log.flush.offset.checkpoint.interval.ms": "5000"
+}
 
 /** After the last fault, for the last recovery to be seen. */
 const calm = "6 seconds"
 
 /** For all of the logs: 10 million records took 37 s. */
 const readLimit = "15 minutes" as const
+
+/** For the pipeline to come to the end of its input, with nothing in its way. */
+const catchUpLimit = "10 minutes"
+
+/** Before a member of the pipeline that has failed is started again, as a supervisor would. */
+const restartPause = "2 seconds"
 
 /** For a program to end that was asked to; unknown outcomes are asked for within it. */
 const endLimit = "90 seconds"
@@ -91,7 +113,7 @@ const endLimit = "90 seconds"
 export const run = (options: Options): Effect.Effect<Result, unknown> =>
   Effect.provide(
     Effect.scoped(soak(options)),
-    Layer.fresh(ProxiedKafka.layer({ nodes: 3 }, { entriesMax: 1_000 }))
+    Layer.fresh(ProxiedKafka.layer({ nodes: 3, properties: shortRecovery }, { entriesMax: 1_000 }))
   )
 
 const soak = Effect.fnUntraced(function*(options: Options) {
@@ -99,12 +121,19 @@ const soak = Effect.fnUntraced(function*(options: Options) {
   const kafka = yield* EmbeddedKafka.EmbeddedKafka
   const proxy = yield* ProxiedKafka.Proxy
   yield* kafka.createTopic(topic, { partitions })
+  yield* kafka.createTopic(output, { partitions })
   // Not the seed, which two runs may share: a record of another run must not be taken for one.
   const runNumber = (yield* Clock.currentTimeMillis) % 2 ** 32
   const ownFile = `${directory}/history-0.jsonl`
   const recorder = yield* HistoryRecorder.make({ file: ownFile, run: runNumber, process: 0 })
+  const driverOf = (place: number): string => options.drivers[place % options.drivers.length] ?? ""
+  const pipelineDriver = driverOf(seed)
   const programs = yield* Programs.make({
     ...options,
+    places: Array.from({ length: places }, (_, place) =>
+      place < writers
+        ? { driver: driverOf(place), pipeline: null }
+        : { driver: pipelineDriver, pipeline: { group, output } }),
     plan: {
       addresses: proxy.addresses,
       topic,
@@ -119,18 +148,29 @@ const soak = Effect.fnUntraced(function*(options: Options) {
   const tally = Figures.tally()
   yield* faultsOf(bench, options, tally).pipe(
     Effect.raceFirst(Effect.sleep(Duration.seconds(seconds))),
-    Effect.raceFirst(watch(programs))
+    Effect.raceFirst(watch(programs, tally, onProgress))
   )
   onProgress("no more faults")
   yield* proxy.heal
   yield* kafka.awaitInSync
-  yield* Effect.sleep(calm)
-  for (let place = 0; place < places; place++) yield* end(programs.at(place))
-  onProgress("all programs have ended; reading the logs")
   const at = { bootstrapServers: kafka.bootstrapServers, limit: readLimit }
+  yield* Effect.gen(function*() {
+    yield* Effect.sleep(calm)
+    for (let place = 0; place < writers; place++) yield* end(programs.at(place))
+    onProgress("all writers have ended; the pipeline catches up")
+    yield* CatchUp.awaitEnd(at, { group, topic, within: catchUpLimit })
+  }).pipe(Effect.raceFirst(watchMembers(programs, tally, onProgress)))
+  for (let place = writers; place < places; place++) yield* end(programs.at(place))
+  onProgress("all programs have ended; reading the logs")
   const history = yield* HistoryIndex.read([ownFile, ...programs.files()])
-  const state = yield* FinalState.read(at, { run: runNumber, topics: [topic] })
-  const report = HistoryChecker.check(history, state)
+  const state = yield* FinalState.read(at, {
+    run: runNumber,
+    topics: [topic, output],
+    groups: [group]
+  })
+  const report = HistoryChecker.check(history, state, {
+    pipeline: { group, inputTopic: topic, outputTopics: [output] }
+  })
   return { seed, report, figures: Figures.of(history, report, tally) }
 })
 
@@ -160,22 +200,59 @@ const faultsOf = (bench: Outages.Bench, { onProgress, seed }: Options, tally: Fi
   return Effect.all([outages, wire], { concurrency: "unbounded", discard: true })
 }
 
-/** Fails when a program ends that nobody has asked to. */
-const watch = (programs: Programs.Programs): Effect.Effect<never, Astray> =>
-  Effect.raceAllFirst(Array.from({ length: places }, (_, place) => watchPlace(programs, place)))
+type Told = Options["onProgress"]
 
-const watchPlace = (programs: Programs.Programs, place: number): Effect.Effect<never, Astray> =>
+/** Fails when a writer ends that nobody has asked to, and starts members of the pipeline again. */
+const watch = (programs: Programs.Programs, tally: Figures.Tally, onProgress: Told) =>
+  Effect.raceAllFirst([
+    watchMembers(programs, tally, onProgress),
+    ...Array.from(
+      { length: writers },
+      (_, place) =>
+        watchPlace(programs, place, ({ process }, { code, output: printed }) =>
+          new Astray({
+            what: `program ${process} ended by itself, with ${code}:\n${printed}`
+          }))
+    )
+  ])
+
+/**
+ * A member may give up, as after a fence by the one that was started in its place; its supervisor
+ * starts it again, under a new number in the history.
+ */
+const watchMembers = (programs: Programs.Programs, tally: Figures.Tally, onProgress: Told) =>
+  Effect.raceAllFirst(
+    Array.from({ length: members }, (_, member) => {
+      const place = writers + member
+      return watchPlace(
+        programs,
+        place,
+        ({ process }, { code, output: printed }) =>
+          Effect.suspend(() => {
+            onProgress(`member ${process} of the pipeline ended with ${code}: ${printed.trim()}`)
+            tally.restarts += 1
+            return programs.start(place)
+          })
+      )
+    })
+  )
+
+/** Does something each time that a program ends by itself, and no other has taken its place. */
+const watchPlace = <E>(
+  programs: Programs.Programs,
+  place: number,
+  onEnd: (
+    program: Programs.Program,
+    ended: Effect.Success<Programs.Program["ended"]>
+  ) => Effect.Effect<unknown, E>
+): Effect.Effect<never, E> =>
   Effect.gen(function*() {
     for (;;) {
       const program = programs.at(place)
-      const { code, output } = yield* program.ended
+      const ended = yield* program.ended
       // The one that took its place may have been started meanwhile.
-      yield* Effect.sleep("2 seconds")
-      if (programs.at(place) === program) {
-        return yield* new Astray({
-          what: `program ${program.process} ended by itself, with ${code}:\n${output}`
-        })
-      }
+      yield* Effect.sleep(restartPause)
+      if (programs.at(place) === program) yield* onEnd(program, ended)
     }
   })
 

@@ -1,6 +1,7 @@
 /**
- * The program that a soak runs several of: transactions of all sizes over some transactional ids,
- * some of them aborted or interrupted on purpose, all recorded.
+ * The program that a soak runs several of: a writer of transactions of all sizes over some
+ * transactional ids, some of them aborted or interrupted on purpose; or a member of the pipeline
+ * that copies what the writers commit. Everything is recorded.
  *
  * @since 0.1.0
  */
@@ -15,6 +16,8 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as HistoryRecorder from "./HistoryRecorder.ts"
 import * as Random from "./internal/random.ts"
+import * as PipelineHistory from "./PipelineHistory.ts"
+import { timeouts } from "./PipelineProgram.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 import * as RecordedProducer from "./RecordedProducer.ts"
 import * as Recorded from "./RecordedTransaction.ts"
@@ -24,8 +27,9 @@ import * as Recorded from "./RecordedTransaction.ts"
  *
  * **Details**
  *
- * *Shape*: `process` is its number in the history, and part of what its `seed` draws. It runs
- * `ids` producers, whose transactional ids begin with `prefix`.
+ * *Shape*: `process` is its number in the history, and part of what its `seed` draws. A writer runs
+ * `ids` producers, whose transactional ids begin with `prefix`. With `pipeline` it is a member of
+ * that group in place of a writer, named `prefix` in it, and copies `topic` to `output`.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +44,8 @@ export const Plan = Schema.Struct({
   file: Schema.String,
   run: Schema.Int,
   process: Schema.Int,
-  seed: Schema.Int
+  seed: Schema.Int,
+  pipeline: Schema.NullOr(Schema.Struct({ group: Schema.String, output: Schema.String }))
 })
 
 /**
@@ -61,6 +66,7 @@ const retry = Schedule.exponential("50 millis").pipe(Schedule.upTo({ times: 3 })
 
 /**
  * Runs until it is interrupted; then it ends every transaction, and asks again for what is unknown.
+ * A pipeline also ends with what it has failed with, for whoever started it to start it again.
  *
  * **Details**
  *
@@ -76,6 +82,9 @@ export const run = (
     const plan = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Plan))(process.argv[2])
     const driver = drivers[plan.driver]
     if (driver === undefined) return yield* Effect.die(new Error(`No driver "${plan.driver}"`))
+    if (plan.pipeline !== null) {
+      return yield* Effect.provide(copier(plan, plan.pipeline), driver(plan.addresses))
+    }
     const recorder = yield* HistoryRecorder.make(plan)
     yield* Effect.forEach(
       Array.from({ length: plan.ids }, (_, index) => index),
@@ -91,6 +100,18 @@ export const run = (
     // What the library warns of is what the soak does to it.
     Effect.provide(Logger.layer([]))
   )
+
+const copier = (
+  plan: Plan,
+  { group, output }: Exclude<Plan["pipeline"], null>
+) =>
+  PipelineHistory.make({
+    ...plan,
+    groupId: group,
+    input: plan.topic,
+    output,
+    settings: { ...timeouts, instanceId: plan.prefix }
+  }).pipe(Effect.flatMap(({ failed }) => failed))
 
 const writer = (plan: Plan, recorder: HistoryRecorder.HistoryRecorder, index: number) =>
   Effect.gen(function*() {

@@ -53,7 +53,7 @@ describe("the report of the history checker", () => {
     const nothing = { ...stateOf(world), partitions: [], groups: [], transactions: [] }
     const { clean, records, transactions } = HistoryChecker.check(empty, nothing)
     assert.isTrue(clean)
-    assert.deepStrictEqual(records, { inLog: 0, visible: 0 })
+    assert.deepStrictEqual(records, { inLog: 0, visible: 0, copied: 0 })
     assert.deepStrictEqual(transactions, { committed: 0, aborted: 0, unknown: 0 })
     assert.isAbove(report.transactions.committed, 10)
     assert.isAbove(report.records.inLog, 100)

@@ -8,9 +8,11 @@ import type { HistoryIndex } from "../HistoryIndex.ts"
 export interface Tally {
   readonly outages: Map<string, number>
   readonly wire: Map<string, number>
+  /** How often a member of the pipeline ended by itself, and was started again. */
+  restarts: number
 }
 
-export const tally = (): Tally => ({ outages: new Map(), wire: new Map() })
+export const tally = (): Tally => ({ outages: new Map(), wire: new Map(), restarts: 0 })
 
 export const count = (counts: Map<string, number>, what: string): void => {
   counts.set(what, (counts.get(what) ?? 0) + 1)
@@ -19,7 +21,12 @@ export const count = (counts: Map<string, number>, what: string): void => {
 export interface Figures {
   /** From the first transaction to the last. */
   readonly seconds: number
+  /** Visible records of the writers; the pipeline's come on top of them. */
   readonly recordsPerSecond: number
+  /** Visible records that the pipeline wrote, and how often a member of it had to be restarted. */
+  readonly copied: number
+  readonly copiedPerSecond: number
+  readonly restarts: number
   readonly transactionsPerSecond: number
   /** Outcomes that a program was not told at first, and how many of them it never learnt. */
   readonly unknown: number
@@ -33,7 +40,11 @@ export interface Figures {
   readonly worstRecoveryMillis: Readonly<Record<string, number>>
 }
 
-export const of = (history: HistoryIndex, report: Report, { outages, wire }: Tally): Figures => {
+export const of = (
+  history: HistoryIndex,
+  report: Report,
+  { outages, restarts, wire }: Tally
+): Figures => {
   const commits = history.transactions
     .filter(({ ended }) => ended === "commit")
     .map(({ closedAt, last }) => last?.t ?? closedAt ?? Infinity)
@@ -54,7 +65,10 @@ export const of = (history: HistoryIndex, report: Report, { outages, wire }: Tal
   }
   return {
     seconds: Math.round(seconds),
-    recordsPerSecond: Math.round(report.records.visible / seconds),
+    recordsPerSecond: Math.round((report.records.visible - report.records.copied) / seconds),
+    copied: report.records.copied,
+    copiedPerSecond: Math.round(report.records.copied / seconds),
+    restarts,
     transactionsPerSecond: Math.round(told.length / seconds),
     unknown: unknown.length,
     unknownRate: told.length === 0 ? 0 : unknown.length / told.length,

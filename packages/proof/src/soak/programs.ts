@@ -12,14 +12,15 @@ import * as SoakProgram from "../SoakProgram.ts"
 
 /** What all programs have in common. */
 export interface Common {
-  /** The file that runs `SoakProgram`, and the drivers that it knows. */
+  /** The file that runs `SoakProgram`. */
   readonly program: string
-  readonly drivers: ReadonlyArray<string>
   readonly directory: string
   readonly plan: Pick<
     SoakProgram.Plan,
     "addresses" | "topic" | "partitions" | "run" | "seed" | "ids"
   >
+  /** What runs in each place. */
+  readonly places: ReadonlyArray<Pick<SoakProgram.Plan, "driver" | "pipeline">>
 }
 
 export interface Program {
@@ -56,7 +57,7 @@ export const make = (common: Common): Effect.Effect<Programs, never, Scope.Scope
           files.push(file)
           const argument = yield* Schema.encodeEffect(Schema.fromJsonString(SoakProgram.Plan))({
             ...common.plan,
-            driver: common.drivers[place % common.drivers.length] ?? "",
+            ...common.places[place]!,
             prefix: `soak-${place}`,
             file,
             process
