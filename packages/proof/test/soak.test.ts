@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { parse } from "../scripts/SoakArguments.ts"
+import * as CatchUp from "../src/soak/catchUp.ts"
 import * as FaultPlan from "../src/soak/faultPlan.ts"
 
 const take = <A>(plan: Iterator<A>, count: number): ReadonlyArray<A> =>
@@ -43,6 +44,33 @@ describe("a soak's plan", () => {
     assert.isTrue(faults.every(({ optional }) => optional === true))
     const met = faults.filter(({ match: { api } }) => api === "EndTxn" || api === "Produce")
     assert.isAbove(met.length, faults.length / 2)
+  })
+})
+
+describe("the end of a pipeline's input", () => {
+  const batch = (
+    producerId: bigint,
+    offset: bigint | null,
+    control: "commit" | "abort" | null
+  ) => ({
+    producerId,
+    isTransactional: producerId >= 0n,
+    control,
+    records: offset === null ? [] : [{ offset }]
+  })
+  const part = (partition: number, ...batches: ReadonlyArray<ReturnType<typeof batch>>) => ({
+    partition,
+    batches
+  })
+
+  it("is the last record that is visible, over the parts of a log", () => {
+    const { add, last } = CatchUp.ends()
+    add(part(0, batch(1n, 3n, null), batch(2n, 5n, null)))
+    add(part(0, batch(2n, null, "abort"), batch(1n, null, "commit"), batch(2n, 9n, null)))
+    add(part(0, batch(2n, null, "abort"), batch(1n, null, "commit")))
+    add(part(1, batch(1n, 7n, null), batch(1n, null, "abort")))
+    add(part(2, batch(-1n, 4n, null), batch(1n, 6n, null)))
+    assert.deepStrictEqual([...last], [[0, 3n], [2, 4n]])
   })
 })
 

@@ -14,9 +14,18 @@ export class Behind extends Data.TaggedError("Behind")<{ readonly left: Readonly
   }
 }
 
+/** What is looked at in a part of a log. */
+interface Part {
+  readonly partition: number
+  readonly batches: ReadonlyArray<
+    & Pick<PartitionLog["batches"][number], "control" | "isTransactional" | "producerId">
+    & { readonly records: ReadonlyArray<{ readonly offset: bigint }> }
+  >
+}
+
 /** The last visible offset of each partition, learnt batch by batch. */
 export interface Ends {
-  readonly add: (log: PartitionLog) => void
+  readonly add: (part: Part) => void
   /** By partition; those without a visible record are missing. */
   readonly last: ReadonlyMap<number, bigint>
 }
