@@ -11,6 +11,8 @@ export const workNames = [
   "ids",
   "volume",
   "pipeline",
+  "memory",
+  "latency",
   "proxy",
   "core"
 ] as const
@@ -44,10 +46,13 @@ no exit code.
                    ids     64 transactional ids at once in one process, and 1,000
                    volume  transactions of 1,000 records of 100 bytes
                    pipeline  consume, transform, produce, beside raw kafkajs and Java
+                   memory  what a pipeline holds over 1,000,000 records
+                   latency  from the send of an input to its output's reader, at 100 a second
                    proxy   what the fault proxy costs while no rule matches
                    core    no broker: transactions a second, the cost of each part, and memory
   --short        the shortest form, within a minute
-  --long         memory over 1,000,000 transactions in place of 100,000
+  --long         memory over 1,000,000 transactions in place of 100,000, and over 10,000,000
+                 records of a pipeline
   --json FILE    also writes the figures to FILE, as an array of
                  {work, contender, unit, median, min, max, runs}
   --chart FILE   also draws what was done a second to FILE, as SVG

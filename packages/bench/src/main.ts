@@ -13,6 +13,8 @@ import * as CoreProcess from "./CoreProcess.ts"
 import type { Line } from "./Figure.ts"
 import * as Machine from "./Machine.ts"
 import * as OutputFile from "./OutputFile.ts"
+import * as PipelineLatency from "./PipelineLatency.ts"
+import * as PipelineMemory from "./PipelineMemory.ts"
 import * as PipelineWork from "./PipelineWork.ts"
 import * as ProducerWork from "./ProducerWork.ts"
 import * as ProducerWorks from "./ProducerWorks.ts"
@@ -48,7 +50,9 @@ const onBroker = ({ length, works }: Arguments) =>
     const pipeline = works.includes("pipeline")
       ? yield* PipelineWork.pipeline(kafka, length)
       : []
-    return [...producers.flat(), ...pipeline]
+    const memory = works.includes("memory") ? yield* PipelineMemory.memory(kafka, length) : []
+    const latency = works.includes("latency") ? yield* PipelineLatency.latency(kafka, length) : []
+    return [...producers.flat(), ...pipeline, ...memory, ...latency]
   }))
 
 const measure = (options: Arguments) =>

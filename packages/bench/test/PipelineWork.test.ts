@@ -1,0 +1,95 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as PipelineJob from "../src/PipelineJob.ts"
+import * as PipelineLatency from "../src/PipelineLatency.ts"
+import * as PipelineMemory from "../src/PipelineMemory.ts"
+import * as PipelineTopics from "../src/PipelineTopics.ts"
+import * as PipelineWatch from "../src/PipelineWatch.ts"
+import * as PipelineWork from "../src/PipelineWork.ts"
+
+const job = { group: "g", input: "in", output: "out", records: 300_000, batch: 5_000 }
+
+describe("pipeline jobs", () => {
+  it("are read as they were written, and nothing else is", () => {
+    assert.deepStrictEqual(PipelineJob.fromLine(PipelineJob.toLine(job)), job)
+    for (const line of ["", "g in", "g in out many 5", "g in out 5"]) {
+      assert.isNull(PipelineJob.fromLine(line), line)
+    }
+  })
+
+  it("are answered by words, among which a client may write its own", () => {
+    const words: ReadonlyArray<PipelineJob.Word> = [
+      { _tag: "Ready" },
+      { _tag: "At", records: 1_000_000, residentBytes: 7 },
+      { _tag: "Done", done: { seconds: 1.5, cpuSeconds: 0.25, largestBytes: -1 } }
+    ]
+    for (const word of words) {
+      assert.deepStrictEqual(PipelineJob.hear(PipelineJob.say(word)), word)
+    }
+    for (const line of ["done", "done 1 2", "done 1 2 x", "at 5", "ready or not", "{}"]) {
+      assert.isNull(PipelineJob.hear(line), line)
+    }
+  })
+})
+
+describe("a pipeline's watch", () => {
+  it("is done with the last record, and tells of each million", () => {
+    const told: Array<PipelineJob.Word> = []
+    const watch = PipelineWatch.make(2_000_001, (word) => told.push(word))
+    watch.given()
+    assert.isFalse(watch.committed(999_999))
+    assert.lengthOf(told, 0)
+    assert.isFalse(watch.committed(1_000_001))
+    assert.isTrue(watch.committed(1))
+    assert.deepStrictEqual(told.map((word) => word._tag === "At" && word.records), [2_000_000])
+    const { cpuSeconds, largestBytes, seconds } = watch.done()
+    assert.isAtLeast(seconds, 0)
+    assert.isAtLeast(cpuSeconds, 0)
+    assert.isAbove(largestBytes, 1_000_000)
+  })
+})
+
+describe("an output", () => {
+  it("that lost one record and doubled another has another sum", () => {
+    assert.deepStrictEqual(PipelineTopics.sumOf(4), { records: 4, numbers: 0 + 1 + 2 + 3 })
+  })
+})
+
+describe("figures of pipelines", () => {
+  const done = (seconds: number) => ({ seconds, cpuSeconds: 0.3, largestBytes: 1e6 })
+
+  it("hold contenders against each other round by round", () => {
+    const lines = PipelineWork.linesOf(
+      "work",
+      new Map([
+        ["ExactlyOnce, kafkajs", [done(2), done(4)]],
+        ["ExactlyOnce, platformatic", [done(1), done(1)]],
+        ["raw kafkajs, eachBatch", [done(3), done(3)]],
+        ["Java client, plain loop", [done(0.5), done(0.5)]]
+      ]),
+      100
+    )
+    const ratios = lines.filter(({ figure }) => figure.unit === "ratio")
+    assert.deepStrictEqual(
+      ratios.map(({ figure, goal }) => [figure.min, figure.max, goal?.value]),
+      [[0.75, 1.5, 1], [0.5, 0.5, 1], [3, 3, 2.5]]
+    )
+    const cpu = lines.find(({ figure }) => figure.unit === "µs CPU/record")
+    assert.strictEqual(cpu?.figure.median, 3_000)
+  })
+
+  it("tell the percentiles that were reached", () => {
+    const millis = Array.from({ length: 200 }, (_, index) => 200 - index)
+    const [median, high] = PipelineLatency.linesOf("one", millis)
+    assert.deepStrictEqual([median?.figure.median, high?.figure.median], [100, 198])
+  })
+
+  it("hold the last million against the first", () => {
+    const lines = PipelineMemory.linesOf(2_000_000, {
+      contender: "one",
+      done: done(10),
+      residentBytes: [100e6, 150e6]
+    })
+    const growth = lines.at(-1)
+    assert.deepStrictEqual([growth?.figure.median, growth?.goal?.is], [1.5, "at most"])
+  })
+})
