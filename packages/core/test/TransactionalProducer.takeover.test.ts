@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { KafkaError } from "@kafka-once/core/KafkaError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as BrokerDouble from "./support/BrokerDouble.ts"
@@ -118,6 +119,35 @@ describe("two instances with the same transactional id and lanes", () => {
         const committed = yield* run(`${older}BBA${before > 0 ? "B" : ""}`, [2, 2], steps)
         assert.strictEqual(committed, "A".repeat(before) + (before > 0 ? "B" : ""))
       }
+    }))
+})
+
+describe("an older instance whose session broke, over a driver without epochBump", () => {
+  it.effect("takes one lane back, commits nothing, and both end", () =>
+    Effect.gen(function*() {
+      const broker = BrokerDouble.make({ orders: 1 })
+      const capabilities = { epochBump: false }
+      const ofOlder = yield* DriverDouble.make({ broker, capabilities })
+      const ofNewer = yield* DriverDouble.make({ broker, capabilities })
+      const older = yield* Rig.makeProducer(ofOlder, { lanes: 2 })
+      const newer = yield* Rig.makeProducer(ofNewer, { lanes: 2 })
+      const send = (producer: Rig.Producer, value: string) =>
+        Effect.exit(
+          Rig.scopeForm(producer, (transaction) => transaction.send([Rig.record(value)]))
+        )
+      yield* send(newer, "b1")
+      for (const operation of ["send", "abort"] as const) {
+        ofOlder.always(operation, Fault.NoAnswer())
+      }
+      const broken = yield* Rig.timed(send(older, "a1"), 60_000)
+      assert(Exit.isSuccess(broken.exit))
+      Rig.reason(broken.exit.value, "TimedOut")
+      assert.strictEqual(ofOlder.count("initialize"), 3)
+      ofOlder.heal()
+      Rig.reason(yield* send(older, "a2"), "ProducerFenced")
+      assert.isTrue(Exit.isSuccess(yield* send(newer, "b2")))
+      Rig.reason(yield* send(newer, "b3"), "ProducerFenced")
+      assert.deepStrictEqual(ofNewer.visible(), ["b1", "b2"])
     }))
 })
 
