@@ -4,14 +4,10 @@
 import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
-import * as KafkaJs from "@kafka-once/kafkajs/KafkaJs"
-import * as Platformatic from "@kafka-once/platformatic/Platformatic"
-import { Producer } from "@platformatic/kafka"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Job } from "./ProducerJob.ts"
-import * as RawKafkaJs from "./RawKafkaJs.ts"
 import type * as Records from "./Records.ts"
 
 /** One transaction: begun, sent, committed. */
@@ -24,18 +20,25 @@ export type Client = (
   records: Records.Records
 ) => Effect.Effect<Transact, unknown, Scope.Scope>
 
-/** The clients by their names; what they share is made once. */
-export const clients: Readonly<
-  Record<string, (brokers: ReadonlyArray<string>) => Effect.Effect<Client, unknown, Scope.Scope>>
-> = {
-  kafkajs: (brokers) => ours(KafkaJs.layer({ brokers, clientId: "bench" }), "bracket"),
-  "kafkajs-scope": (brokers) => ours(KafkaJs.layer({ brokers, clientId: "bench" }), "scope"),
-  platformatic: (brokers) => ours(Platformatic.layer({ brokers, clientId: "bench" }), "bracket"),
-  "raw-kafkajs": (brokers) => Effect.succeed(rawKafkaJs(brokers, undefined)),
-  "raw-kafkajs-quick": (brokers) => Effect.succeed(rawKafkaJs(brokers, quickRetryMillis)),
-  "raw-platformatic": (brokers) => Effect.succeed(rawPlatformatic(brokers, undefined)),
-  "raw-platformatic-quick": (brokers) => Effect.succeed(rawPlatformatic(brokers, quickRetryMillis))
+type Opening = Effect.Effect<Client, unknown, Scope.Scope>
+
+/** The clients by their names. Each loads what it needs alone, so that its memory is its own. */
+export const clients: Readonly<Record<string, (brokers: ReadonlyArray<string>) => Opening>> = {
+  kafkajs: (brokers) => onKafkaJs(brokers, "bracket"),
+  "kafkajs-scope": (brokers) => onKafkaJs(brokers, "scope"),
+  platformatic: (brokers) =>
+    Effect.flatMap(
+      load(() => import("@kafka-once/platformatic/Platformatic")),
+      (Platformatic) => ours(Platformatic.layer({ brokers, clientId: "bench" }), "bracket")
+    ),
+  "raw-kafkajs": (brokers) => rawKafkaJs(brokers, undefined),
+  "raw-kafkajs-quick": (brokers) => rawKafkaJs(brokers, quickRetryMillis),
+  "raw-platformatic": (brokers) => rawPlatformatic(brokers, undefined),
+  "raw-platformatic-quick": (brokers) => rawPlatformatic(brokers, quickRetryMillis)
 }
+
+const load = <A>(module: () => Promise<A>) =>
+  Effect.tryPromise({ try: module, catch: (cause) => cause })
 
 // Their defaults are what is measured otherwise: raw clients meet the unfinished markers of the
 // last transaction at nearly each begin.
@@ -63,53 +66,32 @@ const ours = <E>(driver: Layer.Layer<KafkaDriver, E>, form: "bracket" | "scope")
       )
   )
 
-const rawKafkaJs =
-  (brokers: ReadonlyArray<string>, retryMillis: number | undefined): Client =>
-  (transactionalId, { topic }, { raw }) =>
-    Effect.map(
-      RawKafkaJs.make({
-        brokers,
-        topic,
-        transactionalId,
-        ...retryMillis === undefined ? {} : { initialRetryTimeMillis: retryMillis }
-      }),
-      (producer) => producer.transactions(1, raw)
-    )
+const onKafkaJs = (brokers: ReadonlyArray<string>, form: "bracket" | "scope"): Opening =>
+  Effect.flatMap(
+    load(() => import("@kafka-once/kafkajs/KafkaJs")),
+    (KafkaJs) => ours(KafkaJs.layer({ brokers, clientId: "bench" }), form)
+  )
 
-/** As the documentation of `@platformatic/kafka` writes transactions. */
-const rawPlatformatic =
-  (brokers: ReadonlyArray<string>, retryMillis: number | undefined): Client =>
-  (transactionalId, { topic }, { raw }) =>
-    Effect.gen(function*() {
-      const producer = yield* Effect.acquireRelease(
-        Effect.sync(() =>
-          new Producer({
-            clientId: "bench-raw",
-            bootstrapBrokers: [...brokers],
-            transactionalId,
-            idempotent: true,
-            ...retryMillis === undefined ? {} : { retries: true, retryDelay: retryMillis }
-          })
-        ),
-        (producer) => Effect.ignore(Effect.tryPromise(() => producer.close()), { log: "Warn" })
+const rawKafkaJs = (brokers: ReadonlyArray<string>, retryMillis: number | undefined): Opening =>
+  Effect.map(
+    load(() => import("./RawKafkaJs.ts")),
+    (RawKafkaJs): Client => (transactionalId, { topic }, { raw }) =>
+      Effect.map(
+        RawKafkaJs.make({
+          brokers,
+          topic,
+          transactionalId,
+          ...retryMillis === undefined ? {} : { initialRetryTimeMillis: retryMillis }
+        }),
+        (producer) => producer.transactions(1, raw)
       )
-      const messages = raw.map(({ headers, key, value }) => ({
-        topic,
-        key: Buffer.from(key ?? ""),
-        value: Buffer.from(value ?? ""),
-        headers: new Map(
-          Object.entries(headers ?? {}).map(([name, bytes]) => [
-            Buffer.from(name),
-            Buffer.from(String(bytes))
-          ])
-        )
-      }))
-      return Effect.tryPromise({
-        try: async () => {
-          const transaction = await producer.beginTransaction()
-          await transaction.send({ messages })
-          await transaction.commit()
-        },
-        catch: (cause) => cause
-      })
-    })
+  )
+
+const rawPlatformatic = (
+  brokers: ReadonlyArray<string>,
+  retryMillis: number | undefined
+): Opening =>
+  Effect.map(
+    load(() => import("./ProducerRawPlatformatic.ts")),
+    (RawPlatformatic) => RawPlatformatic.client(brokers, retryMillis)
+  )

@@ -38,8 +38,8 @@ export const single = (length: Length): Work => ({
     entry("kafkajs-scope"),
     entry("raw-kafkajs-quick"),
     entry("raw-platformatic-quick"),
-    // Slow enough that a few tell.
-    entry("raw-kafkajs", { transactions: length === "short" ? 3 : 6 }),
+    // Slow enough that a few tell; those that begin a turn are after a pause, and meet no markers.
+    entry("raw-kafkajs", { transactions: 10 }),
     entry("raw-platformatic", { transactions: 2 })
   ],
   ...rounds(length),
