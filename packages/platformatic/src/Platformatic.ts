@@ -44,9 +44,9 @@ export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd"
  * **Details**
  *
  * *Shape*
- * - `connectionsPerBroker` (4): all sessions of the driver share so many connections to each
+ * - `connectionsPerBroker` (16): all sessions of the driver share so many connections to each
  *   broker. A broker handles one request of a connection at a time, so that many transactional ids
- *   gain from several.
+ *   gain from several. Another one is opened when all are busy, so that one id has one or two.
  * - `compression` (`"none"`): how records are compressed.
  *
  * *Units and bounds*: `connectionsPerBroker` is from 1 to 100. With the leaders of `metadataMaxAge`
@@ -165,6 +165,9 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
 })
 
+/** Opened as they are needed: with 64 transactional ids 16 carry a third more than four do. */
+const mostConnections = 16
+
 const settingsOf = (
   options: Options
 ): Effect.Effect<Settings, PlatformaticError, Scope.Scope> =>
@@ -174,7 +177,7 @@ const settingsOf = (
     if (problem !== null) return yield* problem
     return {
       ...common,
-      connectionsPerBroker: options.connectionsPerBroker ?? 4,
+      connectionsPerBroker: options.connectionsPerBroker ?? mostConnections,
       compression: options.compression ?? "none"
     }
   }).pipe(Effect.mapError((reason) => new PlatformaticError({ reason })))
