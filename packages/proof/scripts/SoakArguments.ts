@@ -10,7 +10,7 @@ export interface SoakArguments {
   readonly seconds: number
   readonly seed: number
   readonly drivers: ReadonlyArray<string>
-  /** Committed records a second that are to be reached. */
+  /** Visible records of the writers a second that are to be reached. */
   readonly rate: number
   readonly json: string | null
   readonly keep: string | null
@@ -26,14 +26,15 @@ const drivers = ["kafkajs", "platformatic"]
 /** What `--help` prints. */
 export const usage = `npm run soak -- [options]
 
-Runs programs that write transactions to a cluster of three nodes, while requests and answers are
-lost, networks are cut, and nodes and programs are killed and frozen; then holds what the programs
-were told against what is in the logs. Exit code 1: an anomaly, or less than was to be reached.
+Runs programs that write transactions to a cluster of three nodes, and a pipeline that copies what
+they commit, while requests and answers are lost, networks are cut, and nodes and programs are
+killed and frozen; then holds what the programs were told against what is in the logs, and the
+copies against their inputs. Exit code 1: an anomaly, or less than was to be reached.
 
   --minutes N    how long, 5 by default; fractions are taken
   --seed S       draws faults and transactions; random by default, and printed
   --driver A,B   which drivers, of ${drivers.join(", ")} (both)
-  --rate N       fails below so many committed records a second; none by default
+  --rate N       fails below so many visible records of the writers a second; none by default
   --json FILE    also writes the figures
   --keep DIR     keeps the histories in this directory
   --help         prints this`
