@@ -71,10 +71,12 @@ export const linesOf = (contender: string, millis: ReadonlyArray<number>): Reado
   return [line("ms, median", at(0.5)), line("ms, 99th percentile", at(0.99))]
 }
 
+// kafkajs sets timers in the past, about which Node would print a warning.
 const writer = (brokers: ReadonlyArray<string>, topic: string) =>
   Effect.map(
     Effect.acquireRelease(
       Effect.tryPromise(async () => {
+        process.removeAllListeners("warning")
         const producer = new KafkaJsClient({ brokers: [...brokers], logLevel: logLevel.NOTHING })
           .producer({ createPartitioner: Partitioners.DefaultPartitioner })
         await producer.connect()

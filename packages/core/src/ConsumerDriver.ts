@@ -84,7 +84,7 @@ export interface FetchedRecord {
  *   that was sought. The first record may have a higher one: logs have gaps.
  * - `nextOffset`: where the next batch starts, past control records and what was filtered out, so
  *   that `records` may be empty.
- * - `bytes`: of keys, values and headers, roughly; what the bounds of the prefetch count.
+ * - `bytes`: of keys, values and headers, roughly.
  *
  * @category models
  * @since 0.1.0

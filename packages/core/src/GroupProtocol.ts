@@ -95,13 +95,20 @@ export interface FetchRequest {
 }
 
 /**
- * A batch of a fetch. `records` decompresses and decodes it; it is asked for only where the filter
- * lets the batch through.
+ * A batch of a fetch, as it came. `records` decompresses and decodes it; it is asked for only where
+ * the filter lets the batch through, and only when somebody takes it.
+ *
+ * **Details**
+ *
+ * *Units and bounds*: `count` is how many records its header tells of, `bytes` how many bytes of
+ * the log it takes; the bounds of the prefetch count these.
  *
  * @category models
  * @since 0.1.0
  */
 export interface EncodedBatch extends LogBatch {
+  readonly count: number
+  readonly bytes: number
   readonly records: Effect.Effect<ReadonlyArray<FetchedRecord>, DriverError>
 }
 

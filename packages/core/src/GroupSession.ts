@@ -51,7 +51,12 @@ export const open = Effect.fnUntraced(function*(
   const fetching = yield* Fetching.run(protocol, options, owned, events, health)
   return {
     nextEvent: Queue.take(events),
-    take: owned.take,
+    take: (topicPartition) =>
+      Effect.catch(
+        owned.take(topicPartition),
+        // The session is over, and is told to be where sessions are.
+        (error) => Effect.andThen(Queue.fail(events, error), Effect.never)
+      ),
     seek: fetching.seek,
     pause: (partitions) => Effect.sync(() => owned.pause(partitions)),
     resume: (partitions) => Effect.sync(() => owned.resume(partitions)),

@@ -119,19 +119,21 @@ describe("a signal", () => {
 })
 
 describe("owned partitions", () => {
-  const batch = (position: bigint, records: number) => ({
-    ...partition(0),
+  const batch = (position: bigint, records: number): OwnedPartitions.Encoded => ({
     position,
     nextOffset: position + BigInt(records),
-    records: Array.from({ length: records }, (_, index) => ({
+    count: records,
+    bytes: 100,
+    records: Effect.succeed(recordsFrom(position, records))
+  })
+  const recordsFrom = (position: bigint, records: number) =>
+    Array.from({ length: records }, (_, index) => ({
       offset: position + BigInt(index),
       timestamp: 0n,
       key: null,
-      value: null,
+      value: new Uint8Array(3),
       headers: []
-    })),
-    bytes: 100
-  })
+    }))
   const any = () => true
   const started = (...positions: ReadonlyArray<bigint>) => {
     const owned = OwnedPartitions.make(options)
@@ -177,6 +179,66 @@ describe("owned partitions", () => {
       assert.deepStrictEqual([taken.position, taken.membership], [0n, membership])
       const [next] = yield* Fiber.join(waiting)
       assert.strictEqual(next?.offset, 10n)
+    }))
+
+  it.effect("are decoded when they are taken, from the position on", () =>
+    Effect.gen(function*() {
+      const owned = started(7n)
+      let decoded = 0
+      const [wanted] = owned.startFetch(any)
+      owned.store(wanted!, {
+        ...batch(7n, 3),
+        // A compressed batch is answered whole.
+        records: Effect.sync(() => {
+          decoded += 1
+          return recordsFrom(5n, 5)
+        })
+      })
+      assert.strictEqual(decoded, 0)
+      const { bytes, records } = yield* owned.take(partition(0))
+      assert.deepStrictEqual(records.map(({ offset }) => offset), [7n, 8n, 9n])
+      assert.deepStrictEqual([decoded, bytes], [1, 9])
+    }))
+
+  it.effect("keep a batch whose taker is interrupted while it is decompressed", () =>
+    Effect.gen(function*() {
+      const owned = started(0n)
+      const [wanted] = owned.startFetch(any)
+      let attempts = 0
+      owned.store(wanted!, {
+        ...batch(0n, 2),
+        records: Effect.suspend(() => {
+          attempts += 1
+          return attempts === 1 ? Effect.never : Effect.succeed(recordsFrom(0n, 2))
+        })
+      })
+      const taker = yield* Effect.forkChild(owned.take(partition(0)))
+      yield* Effect.yieldNow
+      assert.strictEqual(attempts, 1)
+      yield* Fiber.interrupt(taker)
+      const { position, records } = yield* owned.take(partition(0))
+      assert.deepStrictEqual([attempts, position, records.length], [2, 0n, 2])
+    }))
+
+  it.effect("give nothing that was sought away from while it was decompressed", () =>
+    Effect.gen(function*() {
+      const owned = started(0n)
+      const [wanted] = owned.startFetch(any)
+      const decompressed = Deferred.makeUnsafe<void>()
+      owned.store(wanted!, {
+        ...batch(0n, 2),
+        records: Effect.as(Deferred.await(decompressed), recordsFrom(0n, 2))
+      })
+      owned.endFetch([wanted!])
+      const taker = yield* Effect.forkChild(owned.take(partition(0)))
+      yield* Effect.yieldNow
+      owned.startAt(partition(0), 40n)
+      yield* Deferred.succeed(decompressed, undefined)
+      const [again] = owned.startFetch(any)
+      owned.store(again!, batch(40n, 1))
+      owned.endFetch([again!])
+      const { position, records } = yield* Fiber.join(taker)
+      assert.deepStrictEqual([position, records.map(({ offset }) => offset)], [40n, [40n]])
     }))
 
   it("drop what was on its way when they were sought, paused, or owned anew", () => {
@@ -301,6 +363,101 @@ describe("a session", () => {
     assert.isDefined(watching.pollUnsafe(), `only ${seen.join()} were told`)
     return { seen, calls }
   })
+
+  /** A batch of the log, of one transactional producer. */
+  const logBatch = (
+    baseOffset: bigint,
+    count: number,
+    control: "abort" | null = null
+  ): GroupProtocol.EncodedBatch => ({
+    lastOffset: baseOffset + BigInt(count) - 1n,
+    producerId: 7n,
+    isTransactional: true,
+    control,
+    count,
+    bytes: 100,
+    records: Effect.succeed(
+      Array.from({ length: count }, (_, index) => ({
+        offset: baseOffset + BigInt(index),
+        timestamp: 0n,
+        key: null,
+        value: null,
+        headers: []
+      }))
+    )
+  })
+
+  /** A session whose one fetch answers with batches, sought to an offset. */
+  const fetched = Effect.fnUntraced(function*(
+    from: bigint,
+    batches: ReadonlyArray<GroupProtocol.EncodedBatch>,
+    aborted: GroupProtocol.PartitionFetch["aborted"] = []
+  ) {
+    const { protocol } = makeGroup({})
+    let fetches = 0
+    const session = yield* GroupSession.open({
+      ...protocol,
+      fetch: () =>
+        Effect.suspend(() => {
+          fetches += 1
+          return fetches > 1 ? Effect.never : Effect.succeed([{
+            ...partition(0),
+            code: 0,
+            highWatermark: 10_000n,
+            lastStableOffset: 10_000n,
+            aborted,
+            batches
+          }])
+        })
+    }, options)
+    yield* session.nextEvent
+    yield* session.seek(partition(0), from)
+    return session
+  })
+
+  it.effect("hands a fetch out in batches that follow on each other", () =>
+    Effect.gen(function*() {
+      const session = yield* fetched(5n, [
+        logBatch(0n, 700),
+        logBatch(700n, 700),
+        logBatch(1_400n, 10),
+        logBatch(1_410n, 1, "abort")
+      ], [{ producerId: 7n, firstOffset: 1_400n }])
+      const first = yield* session.take(partition(0))
+      assert.deepStrictEqual([first.position, first.nextOffset], [5n, 1_411n])
+      assert.deepStrictEqual(
+        [first.records.length, first.records.at(0)?.offset, first.records.at(-1)?.offset],
+        [1_395, 5n, 1_399n]
+      )
+      const longer = yield* fetched(0n, [
+        logBatch(0n, 1_000),
+        logBatch(1_000n, 1_000),
+        logBatch(2_000n, 1)
+      ])
+      for (const [position, nextOffset] of [[0n, 1_000n], [1_000n, 2_000n], [2_000n, 2_001n]]) {
+        const batch = yield* longer.take(partition(0))
+        assert.deepStrictEqual([batch.position, batch.nextOffset], [position, nextOffset])
+        assert.strictEqual(BigInt(batch.records.length), nextOffset! - position!)
+      }
+    }))
+
+  it.effect("goes past what is filtered out whole", () =>
+    Effect.gen(function*() {
+      const session = yield* fetched(0n, [logBatch(0n, 10), logBatch(10n, 1, "abort")], [
+        { producerId: 7n, firstOffset: 0n }
+      ])
+      const { nextOffset, position, records } = yield* session.take(partition(0))
+      assert.deepStrictEqual([position, nextOffset, records.length], [0n, 11n, 0])
+    }))
+
+  it.effect("ends when a batch that is taken cannot be decoded", () =>
+    Effect.gen(function*() {
+      const error = refused("Fetch", 2)
+      const session = yield* fetched(0n, [{ ...logBatch(0n, 3), records: Effect.fail(error) }])
+      const taker = yield* Effect.forkChild(session.take(partition(0)))
+      assert.strictEqual(yield* Effect.flip(Effect.forever(session.nextEvent)), error)
+      assert.isUndefined(taker.pollUnsafe())
+    }))
 
   it.effect("joins again when the group rebalances, under the same id", () =>
     Effect.gen(function*() {

@@ -17,6 +17,8 @@ export interface RecordBatch {
   readonly lastOffset: bigint
   readonly producerId: bigint
   readonly isTransactional: boolean
+  readonly count: number
+  readonly bytes: number
   /** `null` for records, otherwise what the marker says. */
   readonly control: "commit" | "abort" | "other" | null
   readonly records: Effect.Effect<ReadonlyArray<FetchedRecord>, DriverError>
@@ -50,6 +52,8 @@ const readBatch = (batch: Buffer): RecordBatch => {
       lastOffset: baseOffset,
       producerId: -1n,
       isTransactional: false,
+      count: 1,
+      bytes: batch.length,
       control: null,
       records: Effect.fail(failed("has the record format of before Kafka 0.11"))
     }
@@ -61,6 +65,8 @@ const readBatch = (batch: Buffer): RecordBatch => {
     lastOffset: baseOffset + BigInt(batch.readInt32BE(23)),
     producerId: batch.readBigInt64BE(43),
     isTransactional: (attributes & transactionalBit) !== 0,
+    count: batch.readInt32BE(57),
+    bytes: batch.length,
     control: isControl ? markerOf(batch.subarray(headerBytes)) : null,
     records: Effect.suspend(() => readRecords(batch, baseOffset, attributes))
   }

@@ -26,6 +26,7 @@ const magicAt = 16
 const attributesAt = 21
 const lastOffsetDeltaAt = 23
 const producerIdAt = 43
+const countAt = 57
 const headerBytes = 61
 const logAppendTime = 0x08
 
@@ -51,6 +52,8 @@ const readBatch = (batch: Buffer): FetchedBatch => {
       lastOffset: baseOffset,
       producerId: -1n,
       isTransactional: false,
+      count: 1,
+      bytes: batch.length,
       control: null,
       records: Effect.fail(refused("Fetch", "A record has the format of before Kafka 0.11"))
     }
@@ -61,6 +64,8 @@ const readBatch = (batch: Buffer): FetchedBatch => {
     lastOffset: baseOffset + BigInt(batch.readInt32BE(lastOffsetDeltaAt)),
     producerId: batch.readBigInt64BE(producerIdAt),
     isTransactional: (attributes & IS_TRANSACTIONAL) !== 0,
+    count: batch.readInt32BE(countAt),
+    bytes: batch.length,
     control: (attributes & IS_CONTROL) === 0 ? null : markerIn(batch),
     records: Effect.try({
       try: () => recordsIn(batch),

@@ -8,7 +8,6 @@ import type * as Scope from "effect/Scope"
 import {
   type ConsumerSession,
   type ConsumerSessionOptions,
-  type FetchedRecord,
   SessionEvent
 } from "../../ConsumerDriver.ts"
 import { DriverError, Failure } from "../../DriverError.ts"
@@ -16,7 +15,7 @@ import type { EncodedBatch, GroupProtocol, PartitionFetch } from "../../GroupPro
 import * as ReadCommitted from "../../ReadCommitted.ts"
 import * as TopicPartition from "../../TopicPartition.ts"
 import type { Health } from "./health.ts"
-import type { OwnedPartitions, Wanted } from "./ownedPartitions.ts"
+import type { Encoded, OwnedPartitions, Wanted } from "./ownedPartitions.ts"
 
 const offsetOutOfRange = 1
 const leaderNotAvailable = 5
@@ -60,22 +59,12 @@ export const run = Effect.fnUntraced(function*(
     }
   })
 
-  const keep = (wanted: Wanted, answer: PartitionFetch): Effect.Effect<void, DriverError> => {
+  const keep = (wanted: Wanted, answer: PartitionFetch): void => {
     owned.note(wanted, {
       highWatermark: answer.highWatermark,
       lastStableOffset: answer.lastStableOffset
     })
-    const last = answer.batches.at(-1)
-    if (last === undefined || last.lastOffset < wanted.offset) return Effect.void
-    return Effect.map(recordsOf(answer, wanted.offset, options), (records) =>
-      owned.store(wanted, {
-        topic: wanted.topic,
-        partition: wanted.partition,
-        position: wanted.offset,
-        nextOffset: last.lastOffset + 1n,
-        records,
-        bytes: records.reduce((sum, record) => sum + bytesOf(record), 0)
-      }))
+    for (const batch of batchesOf(answer, wanted.offset, options)) owned.store(wanted, batch)
   }
 
   /** Answers whether the partition goes on without a pause. */
@@ -86,7 +75,10 @@ export const run = Effect.fnUntraced(function*(
     // Sought or lost meanwhile: it is another partition's answer now.
     if (!owned.isCurrent(wanted)) return Effect.succeed(true)
     const code = answer === undefined ? leaderNotAvailable : answer.code
-    if (answer !== undefined && code === 0) return Effect.as(keep(wanted, answer), true)
+    if (answer !== undefined && code === 0) {
+      keep(wanted, answer)
+      return Effect.succeed(true)
+    }
     if (code === offsetOutOfRange) {
       owned.stop(wanted)
       return Effect.as(
@@ -198,26 +190,60 @@ export const run = Effect.fnUntraced(function*(
 
 const longerThan = (pause: number): number => Math.min(pause * 2, longestPauseMillis)
 
-const recordsOf = (
+/**
+ * How many records are handed out in one batch, where the log's own batches are smaller: what is
+ * handed out is decoded.
+ */
+const recordsPerBatch = 1_000
+
+/**
+ * What a fetch answered of a partition, in batches that follow on each other. The last one ends
+ * behind everything that was answered, so that what is filtered out is not fetched again.
+ */
+const batchesOf = (
   { aborted, batches }: PartitionFetch,
   from: bigint,
   { isolation }: ConsumerSessionOptions
-): Effect.Effect<ReadonlyArray<FetchedRecord>, DriverError> => {
+): ReadonlyArray<Encoded> => {
+  const last = batches.at(-1)
+  if (last === undefined || last.lastOffset < from) return []
   const visible: ReadonlyArray<EncodedBatch> = isolation === "read_committed"
     ? ReadCommitted.filter(batches, aborted)
     : batches.filter(({ control }) => control === null)
-  return Effect.map(
-    Effect.forEach(visible, ({ records }) => records),
-    // A compressed batch is answered whole, even where only its end was asked for.
-    (all) => all.flatMap((records) => records.filter(({ offset }) => offset >= from))
-  )
+  const encoded: Array<Encoded> = []
+  let position = from
+  let group: Array<EncodedBatch> = []
+  const close = (nextOffset: bigint): void => {
+    encoded.push(join(position, nextOffset, group))
+    position = nextOffset
+    group = []
+  }
+  let count = 0
+  for (const batch of visible) {
+    if (count >= recordsPerBatch) {
+      close(group.at(-1)!.lastOffset + 1n)
+      count = 0
+    }
+    group.push(batch)
+    count += batch.count
+  }
+  close(last.lastOffset + 1n)
+  return encoded
 }
 
-const bytesOf = ({ headers, key, value }: FetchedRecord): number =>
-  headers.reduce(
-    (sum, [name, content]) => sum + name.length + (content?.length ?? 0),
-    (key?.length ?? 0) + (value?.length ?? 0)
-  )
+const join = (
+  position: bigint,
+  nextOffset: bigint,
+  batches: ReadonlyArray<EncodedBatch>
+): Encoded => ({
+  position,
+  nextOffset,
+  count: batches.reduce((sum, { count }) => sum + count, 0),
+  bytes: batches.reduce((sum, { bytes }) => sum + bytes, 0),
+  records: batches.length === 1
+    ? batches[0]!.records
+    : Effect.map(Effect.forEach(batches, ({ records }) => records), (all) => all.flat())
+})
 
 const refused = (
   request: "Fetch" | "Metadata",

@@ -5,8 +5,14 @@
  * way carries the `turn` of its partition; a seek begins another turn, so that what it answers
  * later is dropped.
  */
-import type * as Effect from "effect/Effect"
-import type { ConsumerSessionOptions, FetchedBatch, Watermarks } from "../../ConsumerDriver.ts"
+import * as Effect from "effect/Effect"
+import type {
+  ConsumerSessionOptions,
+  FetchedBatch,
+  FetchedRecord,
+  Watermarks
+} from "../../ConsumerDriver.ts"
+import type { DriverError } from "../../DriverError.ts"
 import type { GroupMembership } from "../../GroupOffsets.ts"
 import * as TopicPartition from "../../TopicPartition.ts"
 import * as Signal from "./signal.ts"
@@ -15,6 +21,18 @@ import * as Signal from "./signal.ts"
 export interface Wanted extends TopicPartition.TopicPartition {
   readonly offset: bigint
   readonly turn: number
+}
+
+/**
+ * What was fetched, still encoded: records that wait would take several times the memory, and
+ * outlive the garbage collections that cost the least.
+ */
+export interface Encoded {
+  readonly position: bigint
+  readonly nextOffset: bigint
+  readonly count: number
+  readonly bytes: number
+  readonly records: Effect.Effect<ReadonlyArray<FetchedRecord>, DriverError>
 }
 
 export interface OwnedPartitions {
@@ -28,7 +46,10 @@ export interface OwnedPartitions {
   readonly hold: () => void
   /** Forgets all partitions, and answers which they were. */
   readonly disown: () => ReadonlyArray<TopicPartition.TopicPartition>
-  readonly take: (topicPartition: TopicPartition.TopicPartition) => Effect.Effect<FetchedBatch>
+  /** Fails where the next batch cannot be decoded, each time. */
+  readonly take: (
+    topicPartition: TopicPartition.TopicPartition
+  ) => Effect.Effect<FetchedBatch, DriverError>
   readonly startAt: (topicPartition: TopicPartition.TopicPartition, offset: bigint) => void
   /** Waits for a seek: what was fetched is dropped. */
   readonly stop: (topicPartition: TopicPartition.TopicPartition) => void
@@ -41,7 +62,7 @@ export interface OwnedPartitions {
   ) => ReadonlyArray<Wanted>
   readonly endFetch: (wanted: ReadonlyArray<Wanted>) => void
   /** Keeps a batch, unless its partition was sought or lost meanwhile. */
-  readonly store: (wanted: Wanted, batch: Omit<FetchedBatch, "membership">) => void
+  readonly store: (wanted: Wanted, batch: Encoded) => void
   readonly isCurrent: (wanted: Wanted) => boolean
   readonly note: (topicPartition: TopicPartition.TopicPartition, watermarks: Watermarks) => void
 }
@@ -52,7 +73,7 @@ interface Slot {
   /** The offset that the next fetch starts at, `null` before the first seek. */
   position: bigint | null
   turn: number
-  fetched: Array<FetchedBatch>
+  fetched: Array<Encoded>
   paused: boolean
   held: boolean
   onItsWay: boolean
@@ -70,8 +91,8 @@ export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
   const slotOf = (topicPartition: TopicPartition.TopicPartition): Slot | undefined =>
     slots.get(TopicPartition.toKey(topicPartition))
 
-  const count = (batch: FetchedBatch, sign: 1 | -1): void => {
-    records += sign * batch.records.length
+  const count = (batch: Encoded, sign: 1 | -1): void => {
+    records += sign * batch.count
     bytes += sign * batch.bytes
   }
 
@@ -100,6 +121,25 @@ export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
     }
     signal.changed()
   }
+
+  const take = (
+    topicPartition: TopicPartition.TopicPartition
+  ): Effect.Effect<FetchedBatch, DriverError> =>
+    signal.until(() => slotOf(topicPartition)?.fetched[0]).pipe(
+      Effect.flatMap((batch) =>
+        Effect.flatMap(batch.records, (decoded) => {
+          const slot = slotOf(topicPartition)
+          // Sought or lost while it was decompressed.
+          if (slot === undefined || slot.fetched[0] !== batch) return take(topicPartition)
+          // Only now: who is interrupted before has taken nothing.
+          slot.fetched.shift()
+          count(batch, -1)
+          // There is room again.
+          signal.changed()
+          return Effect.succeed(decodedBatch(slot, batch, decoded))
+        })
+      )
+    )
 
   return {
     signal,
@@ -132,15 +172,7 @@ export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
       signal.changed()
       return partitions
     },
-    take: (topicPartition) =>
-      signal.until(() => {
-        const batch = slotOf(topicPartition)?.fetched.shift()
-        if (batch === undefined) return undefined
-        count(batch, -1)
-        // There is room again.
-        signal.changed()
-        return batch
-      }),
+    take,
     startAt: (topicPartition, offset) =>
       change([topicPartition], (slot) => {
         drop(slot)
@@ -179,10 +211,9 @@ export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
     store: (wanted, batch) => {
       const slot = slotOf(wanted)
       if (slot === undefined || slot.turn !== wanted.turn) return
-      const kept = { ...batch, membership: slot.membership }
-      slot.fetched.push(kept)
+      slot.fetched.push(batch)
       slot.position = batch.nextOffset
-      count(kept, 1)
+      count(batch, 1)
     },
     isCurrent: (wanted) => slotOf(wanted)?.turn === wanted.turn,
     note: (topicPartition, watermarks) => {
@@ -190,4 +221,25 @@ export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
       if (slot !== undefined) slot.watermarks = watermarks
     }
   }
+}
+
+const decodedBatch = (
+  { membership, topicPartition: { partition, topic } }: Slot,
+  { nextOffset, position }: Encoded,
+  decoded: ReadonlyArray<FetchedRecord>
+): FetchedBatch => {
+  // A batch of the log is answered whole, even where only its end was asked for.
+  const first = decoded[0]
+  const records = first === undefined || first.offset >= position
+    ? decoded
+    : decoded.filter(({ offset }) => offset >= position)
+  let bytes = 0
+  for (const record of records) bytes += bytesOf(record)
+  return { topic, partition, membership, position, nextOffset, records, bytes }
+}
+
+const bytesOf = ({ headers, key, value }: FetchedRecord): number => {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0)
+  for (const [name, content] of headers) bytes += name.length + (content?.length ?? 0)
+  return bytes
 }
