@@ -20,8 +20,8 @@ const pay = (transactionalId: string, value: string) =>
   Effect.gen(function*() {
     const producer = yield* TransactionalProducer.make({
       transactionalId,
-      requestTimeout: "500 millis",
-      deliveryTimeout: "1 second"
+      requestTimeout: "1 second",
+      deliveryTimeout: "3 seconds"
     })
     yield* Transaction.send([{ topic: "orders", key: "42", value }]).pipe(
       producer.withTransaction()
@@ -56,9 +56,10 @@ it.live("an operator ends a transaction that nobody will end, and readers go on"
     yield* Effect.gen(function*() {
       // The record is held up in the network, and its transaction is aborted meanwhile.
       const held = { api: "Produce", transactionalId: "example-13-a" } as const
-      yield* proxy.inject(FaultProxyRule.hold(held, "late"))
+      const rule = yield* proxy.inject(FaultProxyRule.hold(held, "late"))
       const failure = yield* Effect.flip(pay("example-13-a", "late"))
       assert.strictEqual(failure._tag === "KafkaError" && failure.reason._tag, "TimedOut")
+      yield* rule.fired
       yield* proxy.release("late")
       yield* proxy.log.awaitFrame({ ...held, phase: "forwarded" }, { timeout: "5 seconds" })
 
