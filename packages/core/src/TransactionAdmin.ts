@@ -126,9 +126,9 @@ export interface AbortOptions {
  * *Errors*: `TransactionAdminError`. `Incomplete` where a part of the cluster did not answer, with
  * what the rest has told; never a part in place of the whole.
  *
- * *Source*: KIP-664, and the Java client's `ListTransactionsHandler`, `DescribeTransactionsHandler`,
- * `DescribeProducersHandler`, `AbortTransactionHandler`, `FenceProducersHandler` and
- * `TransactionsCommand`.
+ * *Source*: KIP-664, and the Java client's `ListTransactionsHandler`,
+ * `DescribeTransactionsHandler`, `DescribeProducersHandler`, `AbortTransactionHandler`,
+ * `FenceProducersHandler` and `TransactionsCommand`.
  *
  * **Gotchas**
  *

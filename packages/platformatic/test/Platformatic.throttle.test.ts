@@ -1,4 +1,4 @@
-/** Quotas: what a broker would not read yet is held back, and nothing seems to be without answer. */
+/** Quotas: what a broker would not read yet is held back, and nothing seems unanswered. */
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import { told } from "@kafka-once/proof/DriverSteps"
@@ -141,7 +141,7 @@ layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })
           yield* Effect.gen(function*() {
             const producer = yield* TransactionalProducer.make({
               ...bench.options,
-              // Shorter than the broker's waits: what it does not read would seem to have no answer.
+              // Shorter than the broker's waits: what it does not read would seem unanswered.
               requestTimeout: "1 second",
               deliveryTimeout: "20 seconds",
               commitTimeout: "20 seconds",

@@ -45,12 +45,14 @@ public final class Interoperability {
         switch (words[0]) {
           case "open" -> {
             if (producer != null) producer.close(Duration.ZERO);
-            producer = new KafkaProducer<>(properties, new StringSerializer(), new StringSerializer());
+            var text = new StringSerializer();
+            producer = new KafkaProducer<>(properties, text, text);
             producer.initTransactions();
           }
           case "begin" -> producer.beginTransaction();
           case "send" -> {
-            var record = new ProducerRecord<>(words[1], Integer.valueOf(words[2]), "java", words[3]);
+            var partition = Integer.valueOf(words[2]);
+            var record = new ProducerRecord<>(words[1], partition, "java", words[3]);
             record.headers().add("from", "java".getBytes());
             var sent = producer.send(record);
             producer.flush();

@@ -151,8 +151,8 @@ export interface Finding {
  *
  * *Shape*: `counts` has every anomaly, most with 0. `findings` are the first ten of each.
  * `transactions` and `records` say how much was looked at, so that a clean report of nothing can be
- * told from one of something; `copied` are the visible ones of transactions that committed positions
- * of a group, as a pipeline's do.
+ * told from one of something; `copied` are the visible ones of transactions that committed
+ * positions of a group, as a pipeline's do.
  *
  * @category models
  * @since 0.1.0

@@ -51,7 +51,7 @@ const oneRecord = (topic: string, partition: number, value: string) =>
     headers: [["from", "ours"]]
   }])
 
-/** In turns; each takes the id from the other, between its transactions and in the middle of one. */
+/** In turns; each takes the id from the other, between its transactions and within one. */
 const alternates = (driverAt: DriverAt) =>
   Effect.gen(function*() {
     const { kafka, topic, transactionalId } = yield* makeBench(2)

@@ -297,7 +297,7 @@ const takenOver = (it: It, driver: DriverAt): void => {
 }
 
 const producers = (it: It, driver: DriverAt): void => {
-  it.effect("a producer that wakes after its timeout dies, and its replacement is not touched", () =>
+  it.effect("a producer that wakes after its timeout dies; its replacement is not touched", () =>
     test(driver, (bench) =>
       Effect.gen(function*() {
         const { options, topic } = bench
@@ -329,7 +329,7 @@ const producers = (it: It, driver: DriverAt): void => {
 
 const restarted = (it: It, driver: DriverAt): void => {
   it.effect.each(ends)(
-    "a session follows one whose $how was done, and not answered, before its coordinator was restarted",
+    "a session follows one whose $how was done and not answered, then its coordinator restarted",
     ({ how, shown }) =>
       test(driver, (bench) =>
         Effect.gen(function*() {

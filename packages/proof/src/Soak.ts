@@ -1,7 +1,7 @@
 /**
  * A cluster of three nodes, several programs that write to it and a pipeline that copies what they
- * commit, under faults of all kinds, for as long as one likes; and what the history checker makes of
- * it.
+ * commit, under faults of all kinds, for as long as one likes; and what the history checker makes
+ * of it.
  *
  * @since 0.1.0
  */

@@ -68,6 +68,13 @@ interface World {
   readonly regressions: Array<string>
 }
 
+const createTopic = (world: World, topic: string, count: number): void => {
+  for (let partition = 0; partition < count; partition++) {
+    const log = { topic, partition, entries: [], start: 0n, next: 0n }
+    world.logs.set(toKey({ topic, partition }), log)
+  }
+}
+
 export const make = (topics: { readonly [topic: string]: number }) => {
   const world: World = {
     logs: new Map(),
@@ -83,13 +90,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
     change = Deferred.makeUnsafe()
     Deferred.doneUnsafe(told, Effect.void)
   }
-  const createTopic = (topic: string, count: number) => {
-    for (let partition = 0; partition < count; partition++) {
-      const log = { topic, partition, entries: [], start: 0n, next: 0n }
-      world.logs.set(toKey({ topic, partition }), log)
-    }
-  }
-  for (const [topic, count] of Object.entries(topics)) createTopic(topic, count)
+  for (const [topic, count] of Object.entries(topics)) createTopic(world, topic, count)
 
   const initialize = (world: World, request: Initialisation): ProducerIdentity => {
     const { now, resume, timeoutMillis, transactionalId } = request
@@ -112,7 +113,7 @@ export const make = (topics: { readonly [topic: string]: number }) => {
   }
 
   return {
-    createTopic,
+    createTopic: (topic: string, count: number) => createTopic(world, topic, count),
     partitionCount: (topic: string): Answer<number> => {
       const count = [...world.logs.values()].filter((log) => log.topic === topic).length
       return count === 0 ? { code: codes.UNKNOWN_TOPIC_OR_PARTITION } : { value: count }

@@ -18,63 +18,16 @@ import {
 } from "@kafka-once/core/KafkaDriver"
 import { toKey } from "@kafka-once/core/TopicPartition"
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as BrokerDouble from "./BrokerDouble.ts"
 import * as ConsumerDouble from "./ConsumerDouble.ts"
+import { Fault, type Operation } from "./Fault.ts"
 
-/** The calls of the port; `close` is the end of a session's scope. */
-export type Operation =
-  | "probe"
-  | "partitionCount"
-  | "openSession"
-  | "initialize"
-  | "begin"
-  | "send"
-  | "sendOffsets"
-  | "commit"
-  | "abort"
-  | "endMarker"
-  | "committedOffsets"
-  | "openConsumer"
-  | "seek"
-  | "heartbeat"
-  | "commitOffsets"
-  | "close"
-
-/**
- * What goes wrong with a call.
- *
- * - `Answer`: the broker refuses with a code and does nothing; `partition` limits it to one batch.
- * - `ActNoAnswer`: the broker acts, and the answer is lost. `NoAnswer`: the request is lost.
- * - `NoCoordinator`: the look-up before the request is lost, and the request is never sent.
- * - `Hang`: the request is lost, and the client waits for ever. `ActHang`: the same for the answer.
- * - `Late`: no answer now; the broker acts when the test says `releaseLate`.
- * - `Delay`: the broker acts after a while; `Gate`: when the test opens it. `Die`: the client
- *   throws.
- */
-export type Fault = Data.TaggedEnum<{
-  Answer: { readonly code: number; readonly partition?: number; readonly request?: Request }
-  NoAnswer: {}
-  NoCoordinator: {}
-  ActNoAnswer: {}
-  NotSent: {}
-  Refused: {}
-  NotKafka: {}
-  Hang: {}
-  ActHang: {}
-  Late: {}
-  Delay: { readonly by: Duration.Input }
-  Gate: { readonly latch: Deferred.Deferred<void> }
-  Die: {}
-}>
-
-export const Fault = Data.taggedEnum<Fault>()
+export { Fault, type Operation }
 
 /** One call of the port, as it came. */
 export interface Call {

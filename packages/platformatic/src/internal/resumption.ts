@@ -3,11 +3,11 @@
  *
  * InitProducerId with an expected id and epoch (KIP-360) is refused when another instance has taken
  * over. By itself that is not enough. It ends an open transaction before it looks at the epoch, so
- * that one that wakes late would abort its replacement's. It refuses, at version 1, a producer whose
- * own transaction the coordinator has ended. And the epoch before the last, by which a repetition is
- * known, is not in the coordinator's log: the next coordinator has forgotten it. So the coordinator
- * is asked first who it has, and in which state; and InitProducerId then names what was found, so
- * that whoever comes in between is not overtaken.
+ * that one that wakes late would abort its replacement's. It refuses, at version 1, a producer
+ * whose own transaction the coordinator has ended. And the epoch before the last, by which a
+ * repetition is known, is not in the coordinator's log: the next coordinator has forgotten it. So
+ * the coordinator is asked first who it has, and in which state; and InitProducerId then names what
+ * was found, so that whoever comes in between is not overtaken.
  */
 import type { ProducerIdentity, Resumption } from "@kafka-once/core/KafkaDriver"
 

@@ -66,7 +66,7 @@ export const send = (
     return answers
   })
 
-/** The first records after the end of a transaction wait for its markers here, not at the broker. */
+/** The first records after a transaction wait for its markers here, not at the broker. */
 const afterMarkers = (
   state: SessionState,
   sending: Effect.Effect<void>,
