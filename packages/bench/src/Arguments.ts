@@ -34,10 +34,10 @@ export interface Arguments {
 /** What `--help` prints. */
 export const usage = `npm run bench -- [options]
 
-Measures kafka-once beside the raw clients and Kafka's Java client on a real broker, which is started
-and removed again, and its core alone over a driver that does nothing. Contenders take turns, so that
-a slow moment of the machine meets all of them. Figures are no tests: a goal that is not met changes
-no exit code.
+Measures kafka-once beside the raw clients and Kafka's Java client on a real broker, which is
+started and removed again, and its core alone over a driver that does nothing. Contenders take
+turns, so that a slow moment of the machine meets all of them. Figures are no tests: a goal that is
+not met changes no exit code.
 
   --work A,B     what to measure, of ${workNames.join(", ")} (all)
                    single  transactions of one record, back to back

@@ -7,18 +7,7 @@ import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { Job } from "./ProducerJob.ts"
-import type * as Records from "./Records.ts"
-
-/** One transaction: begun, sent, committed. */
-export type Transact = Effect.Effect<void, unknown>
-
-/** Opens a producer, and answers with its transaction. */
-export type Client = (
-  transactionalId: string,
-  job: Job,
-  records: Records.Records
-) => Effect.Effect<Transact, unknown, Scope.Scope>
+import type { Client } from "./ProducerTransact.ts"
 
 type Opening = Effect.Effect<Client, unknown, Scope.Scope>
 
@@ -37,8 +26,7 @@ export const clients: Readonly<Record<string, (brokers: ReadonlyArray<string>) =
   "raw-platformatic-quick": (brokers) => rawPlatformatic(brokers, quickRetryMillis)
 }
 
-const load = <A>(module: () => Promise<A>) =>
-  Effect.tryPromise({ try: module, catch: (cause) => cause })
+const load = <A>(module: () => Promise<A>) => Effect.tryPromise(module)
 
 // Their defaults are what is measured otherwise: raw clients meet the unfinished markers of the
 // last transaction at nearly each begin.

@@ -10,8 +10,9 @@ import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { createInterface } from "node:readline"
-import { type Client, clients, type Transact } from "./ProducerClient.ts"
+import { clients } from "./ProducerClient.ts"
 import { type Done, fromLine, type Job, quantile, say } from "./ProducerJob.ts"
+import type { Client, Transact } from "./ProducerTransact.ts"
 import * as Records from "./Records.ts"
 
 /** The producers of a prefix are opened by its first job, and closed with the process. */

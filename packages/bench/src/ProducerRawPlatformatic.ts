@@ -4,7 +4,7 @@
  */
 import { Producer } from "@platformatic/kafka"
 import * as Effect from "effect/Effect"
-import type { Client } from "./ProducerClient.ts"
+import type { Client } from "./ProducerTransact.ts"
 
 /** Opens producers. Without `retryMillis` the client keeps its defaults. */
 export const client =
@@ -34,12 +34,10 @@ export const client =
           ])
         )
       }))
-      return Effect.tryPromise({
-        try: async () => {
-          const transaction = await producer.beginTransaction()
-          await transaction.send({ messages })
-          await transaction.commit()
-        },
-        catch: (cause) => cause
+      const transact = Effect.tryPromise(async () => {
+        const transaction = await producer.beginTransaction()
+        await transaction.send({ messages })
+        await transaction.commit()
       })
+      return transact
     })
