@@ -105,10 +105,11 @@ export const timeouts = {
  *
  * **Details**
  *
- * Each line of its output is `@` and one of: `placed` with a partition that it begins to read;
- * `process` with a partition, for each call; `outcome` with the number of a call and what became of
- * it; the tag of an event of the group; a step with the partition and, for `polled` and `sent`, the
- * number of the call; `failed` with why it ended.
+ * Each line of its output is `@` and one of: `started`, from when it ends in order if it is asked
+ * to; `placed` with a partition that it begins to read; `process` with a partition, for each call;
+ * `outcome` with the number of a call and what became of it; the tag of an event of the group; a
+ * step with the partition and, for `polled` and `sent`, the number of the call; `failed` with why
+ * it ended.
  *
  * @category running
  * @since 0.1.0
@@ -116,6 +117,9 @@ export const timeouts = {
 export const run = (driverAt: DriverAt): Effect.Effect<void, unknown> =>
   Effect.gen(function*() {
     const plan = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Plan))(process.argv[2])
+    // Only when the program has let go once is it listening for signals.
+    yield* Effect.yieldNow
+    tell("started")
     return yield* pipeline(plan).pipe(
       Effect.provide(Layer.provide(watched(plan), driverAt(plan.addresses)))
     )

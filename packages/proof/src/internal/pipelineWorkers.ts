@@ -147,10 +147,11 @@ export const takenOverWithin = (
     return (yield* Clock.currentTimeMillis) - from
   })
 
-/** Asks workers to end, and holds them to it. */
+/** Asks workers to end, and holds them to it; one that is not up yet cannot be asked. */
 export const end = (workers: ReadonlyArray<Worker>) =>
   Effect.forEach(workers, (worker) =>
     Effect.gen(function*() {
+      yield* worker.told("started")
       yield* worker.signal("SIGTERM")
       assert.deepStrictEqual(yield* worker.ended, { code: 130, signal: null })
     }), { concurrency: "unbounded", discard: true })
