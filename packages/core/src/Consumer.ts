@@ -20,6 +20,7 @@ import * as HandOut from "./internal/consumer/handOut.ts"
 import type { Member } from "./internal/consumer/member.ts"
 import * as MemberLife from "./internal/consumer/memberLife.ts"
 import { pause, positionsOf, resume } from "./internal/consumer/positions.ts"
+import { ofMember } from "./internal/groupOffsets.ts"
 import type { KafkaDriver } from "./KafkaDriver.ts"
 import type { KafkaError } from "./KafkaError.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
@@ -188,10 +189,8 @@ const toConsumed = (groupId: string, batch: FetchedBatch): ConsumedBatch => {
     partition,
     records,
     // The position after the batch, past the control records that follow its last one.
-    offsets: {
-      groupId,
-      membership,
-      offsets: [{ topic, partition, lastProcessed: nextOffset - 1n }]
-    }
+    offsets: ofMember(groupId, membership, [
+      { topic, partition, lastProcessed: nextOffset - 1n }
+    ])
   }
 }

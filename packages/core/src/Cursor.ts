@@ -8,7 +8,8 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { reasonOf } from "./internal/classify.ts"
-import * as CursorOffsets from "./internal/cursorOffsets.ts"
+import { CurrentCommitGuard, untainted } from "./internal/commitGuard.ts"
+import * as GroupOffsets from "./internal/groupOffsets.ts"
 import { guarded } from "./internal/guardedDriver.ts"
 import { untilDeadline } from "./internal/repeat.ts"
 import { DriverError, Failure, KafkaDriver } from "./KafkaDriver.ts"
@@ -170,7 +171,7 @@ export const make = (options: CursorOptions): Effect.Effect<Cursor, never, Kafka
           yield* requireForward(position, next)
           const now = yield* Clock.currentTimeMillis
           if (next === null || (next === position && !isStale(known, now))) return next
-          yield* transaction.sendOffsets(CursorOffsets.make(groupId, topic, next))
+          yield* transaction.sendOffsets(GroupOffsets.ofCursor(groupId, topic, next))
           known.moves.push({ position: next, outcome: transaction.outcome })
           known.writtenAtMillis = now
           return next
@@ -178,10 +179,27 @@ export const make = (options: CursorOptions): Effect.Effect<Cursor, never, Kafka
       return {
         groupId,
         advance: <E, R>(body: Body<E, R>, options?: AdvanceOptions<E>) =>
-          producer.withTransaction<bigint | null, E | KafkaError, R | Transaction>(
-            transact(body),
-            options
-          )
+          Effect.suspend(() => {
+            // The body cannot see the offsets being refused: they are the cursor's, and go last.
+            let refused: KafkaError | null = null
+            const attempt = Effect.suspend(() => {
+              refused = null
+              return transact(body)
+            })
+            return producer.withTransaction<bigint | null, E | KafkaError, R | Transaction>(
+              attempt,
+              options
+            ).pipe(
+              Effect.provideService(CurrentCommitGuard, {
+                fences: false,
+                beforeCommit: Effect.void,
+                failed: (error) => {
+                  if (error.operation === "sendOffsets") refused ??= error
+                }
+              }),
+              Effect.mapError((error) => untainted(error, refused))
+            )
+          })
       }
     })
   )

@@ -17,15 +17,22 @@ import type { TopicPartition } from "./TopicPartition.ts"
  * **Gotchas**
  *
  * Only a consumer makes these. There is no constructor from a group id, because offsets without the
- * generation under which they were fetched let a zombie commit (KIP-447).
+ * generation under which they were fetched let a zombie commit (KIP-447). What is put together by
+ * hand does not have the type, and a copy of it is refused with `Misconfigured`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface GroupOffsets {
+export interface GroupOffsets extends Made {
   readonly groupId: string
   readonly membership: GroupMembership
   readonly offsets: ReadonlyArray<ProcessedOffset>
+}
+
+// A private member of a class that is declared and nowhere defined: no literal, no spread and no
+// class of a program's can have it, so that the type is the library's alone.
+declare class Made {
+  private readonly byTheLibrary: never
 }
 
 /**

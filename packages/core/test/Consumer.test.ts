@@ -292,6 +292,17 @@ describe("a consumer", () => {
       assert.strictEqual(double.broker.committedOffset("billing", batch).offset, 1n)
     }))
 
+  it.effect("I4: a commit of offsets that are not a batch's own is refused", () =>
+    Effect.gen(function*() {
+      const { consumer, double } = yield* ConsumerRig.make()
+      produce(double, 0, "a")
+      const { offsets } = yield* yield* ConsumerRig.pull(consumer)
+      const exit = yield* Effect.exit(consumer.commit(structuredClone(offsets)))
+      assert.strictEqual(Rig.reason(exit, "Misconfigured").setting, "offsets")
+      assert.strictEqual(double.count("commitOffsets"), 0)
+      yield* consumer.commit(offsets)
+    }))
+
   it.effect("leaves its group when its scope closes", () =>
     Effect.gen(function*() {
       const { double } = yield* Rig.make({ topics: { input: 1, orders: 1 } })

@@ -67,9 +67,25 @@ describe.each(clients)("a cursor, over %s", (_name, capabilities) => {
       const { double, producer } = yield* Rig.make({ capabilities })
       const cursor = yield* makeCursor(double, producer)
       double.script("sendOffsets", Fault.Answer({ code: 30 }))
-      Rig.reason(yield* Effect.exit(cursor.advance(relay(2))), "TransactionTainted")
+      const refused = yield* Effect.exit(cursor.advance(relay(2)))
+      assert.deepInclude(Rig.reason(refused, "NotAuthorized"), { resource: "group" })
+      assert.deepStrictEqual([committed(double), double.visible()], [null, []])
       yield* cursor.advance(relay(2))
       assert.deepStrictEqual(double.visible(), ["1", "2"])
+    }))
+
+  it.effect("a failure that the body has swallowed is the body's to correct", () =>
+    Effect.gen(function*() {
+      const { double, producer } = yield* Rig.make({ capabilities })
+      const cursor = yield* makeCursor(double, producer)
+      double.script("send", Fault.Answer({ code: 10 }))
+      const exit = yield* Effect.exit(
+        cursor.advance((position) =>
+          Effect.catch(relay(2)(position), () => Effect.succeed(position))
+        )
+      )
+      Rig.reason(exit, "TransactionTainted")
+      assert.deepStrictEqual([committed(double), double.visible()], [null, []])
     }))
 
   it.effect("a lost answer to the commit neither loses nor doubles", () =>

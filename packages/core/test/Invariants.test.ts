@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import type { GroupOffsets } from "@kafka-once/core/GroupOffsets"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -6,21 +7,41 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import { type Call, Fault } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 const forkNow = { startImmediately: true } as const
 
-const offsets = (groupId: string, lastProcessed: bigint, partition = 0) => ({
-  groupId,
-  membership: { generationId: 7, memberId: "member-1", groupInstanceId: null },
-  offsets: [{ topic: "input", partition, lastProcessed }]
-})
+const offsets = (groupId: string, lastProcessed: bigint, partition = 0) =>
+  Offsets.make(lastProcessed, { groupId, partition })
 
 const sendOne = (transaction: Rig.Open) => transaction.send([Rig.record("a")])
 
 /** The epoch under which each call of an operation was made. */
 const epochs = (calls: ReadonlyArray<Call>, operation: Call["operation"]) =>
   calls.flatMap((call) => call.operation === operation ? [call.identity?.epoch] : [])
+
+// What a program in plain JavaScript, or one that casts, could put together.
+const forgeries: ReadonlyArray<readonly [what: string, of: (given: GroupOffsets) => GroupOffsets]> =
+  [
+    ["a copy of a consumer's offsets", (given) => structuredClone(given)],
+    [
+      "a consumer's offsets with a position of one's own",
+      (given) =>
+        Object.assign(Object.create(given), {
+          offsets: [{ topic: "input", partition: 0, lastProcessed: 99n }]
+        })
+    ],
+    ["nothing at all", () => null as never]
+  ]
+
+it("I4: what is put together by hand does not have the type of a consumer's offsets", () => {
+  type ByHand = Pick<GroupOffsets, "groupId" | "membership" | "offsets">
+  const literal: ByHand extends GroupOffsets ? "accepted" : "refused" = "refused"
+  const spread = (given: GroupOffsets) => ({ ...given, groupId: "another" })
+  const changed: ReturnType<typeof spread> extends GroupOffsets ? "accepted" : "refused" = "refused"
+  assert.deepStrictEqual([literal, changed], ["refused", "refused"])
+})
 
 describe.each(Rig.forms)("invariants, %s", (_name, form) => {
   for (
@@ -169,6 +190,22 @@ describe.each(Rig.forms)("invariants, %s", (_name, form) => {
       Rig.reason(exit, "TransactionTainted")
       assert.strictEqual(double.count("sendOffsets"), 0)
     }))
+
+  for (const [what, forge] of forgeries) {
+    it.effect(`I4: ${what} is refused: only what a consumer gave is fenced by the group`, () =>
+      Effect.gen(function*() {
+        const { double, producer } = yield* Rig.make()
+        const exit = yield* Effect.exit(form(producer, (transaction) =>
+          Effect.andThen(
+            sendOne(transaction),
+            transaction.sendOffsets(forge(offsets("g", 1n)))
+          )))
+        assert.strictEqual(Rig.reason(exit, "Misconfigured").setting, "offsets")
+        assert.strictEqual(double.count("sendOffsets"), 0)
+        assert.strictEqual(double.count("commit"), 0)
+        assert.deepStrictEqual(double.visible(), [])
+      }))
+  }
 
   for (const code of [-1, 42, 48, 49, 59, 77, 89, 120]) {
     it.effect(`I7: a commit answered with ${code} is never called aborted without evidence`, () =>

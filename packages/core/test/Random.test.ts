@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
 import { Fault, type Fault as AnyFault, type Operation } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 /** A small generator of whole numbers, so that one seed replays one run on every machine. */
@@ -75,11 +76,7 @@ const randomBody = (dice: Dice, name: string, ran: Ran) => (transaction: Rig.Ope
       if (dice.chance(20)) yield* Effect.sleep(`${dice.next(3_000)} millis`)
     }
     if (dice.chance(30)) {
-      yield* transaction.sendOffsets({
-        groupId: "billing",
-        membership: { generationId: 1, memberId: "m", groupInstanceId: null },
-        offsets: [{ topic: "input", partition: 0, lastProcessed: BigInt(dice.next(1_000)) }]
-      })
+      yield* transaction.sendOffsets(Offsets.make(BigInt(dice.next(1_000))))
     }
     if (ran.leaves === "fail") return yield* Effect.fail("own")
     if (ran.leaves === "die") return yield* Effect.die("own defect")

@@ -8,16 +8,12 @@ import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
 import { type DriverDouble, Fault, text } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 const canary = "canary-3f9c"
 
-const membership = { generationId: 7, memberId: "member-1", groupInstanceId: null }
-const offsets = {
-  groupId: "billing",
-  membership,
-  offsets: [{ topic: "input", partition: 0, lastProcessed: 1n }]
-}
+const offsets = Offsets.make(1n)
 
 const recording = () => {
   const spans: Array<Tracer.Span> = []
@@ -132,10 +128,9 @@ describe.each(Rig.forms)("telemetry, %s", (_name, form) => {
       yield* form(producer, (transaction) =>
         Effect.andThen(
           transaction.send([Rig.record("a"), { topic: "audit", value: "b" }]),
-          transaction.sendOffsets({
-            ...offsets,
-            offsets: [...offsets.offsets, { topic: "other", partition: 0, lastProcessed: 1n }]
-          })
+          transaction.sendOffsets(Offsets.make(1n, {
+            others: [{ topic: "other", partition: 0, lastProcessed: 1n }]
+          }))
         )).pipe(Effect.withTracer(tracer))
       for (const name of ["send", "send_offsets"]) {
         const { attributes } = named(spans, name)

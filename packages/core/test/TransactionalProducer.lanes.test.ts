@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as DriverDouble from "./support/DriverDouble.ts"
 import { Fault } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 const first = "orders-0"
@@ -113,11 +114,7 @@ describe.each(Rig.forms)("a producer with lanes, %s", (_name, form) => {
       const { double, producer } = yield* Rig.make(lanes)
       const exit = yield* Effect.exit(form(producer, (transaction) =>
         send("a")(transaction).pipe(
-          Effect.andThen(Effect.exit(transaction.sendOffsets({
-            groupId: "billing",
-            membership: { generationId: 7, memberId: "member-1", groupInstanceId: null },
-            offsets: [{ topic: "input", partition: 0, lastProcessed: 1n }]
-          })))
+          Effect.andThen(Effect.exit(transaction.sendOffsets(Offsets.make(1n))))
         )))
       assert.include(Rig.reason(exit, "TransactionTainted").message, "lanes")
       assert.strictEqual(double.count("sendOffsets"), 0)

@@ -9,17 +9,12 @@ import * as Schedule from "effect/Schedule"
 import { TestClock } from "effect/testing"
 import * as DriverDouble from "./support/DriverDouble.ts"
 import { Fault } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 const schedule = Schedule.spaced("10 millis").pipe(Schedule.upTo({ times: 5 }))
 
 const body = (transaction: Rig.Open) => transaction.send([Rig.record("a")])
-
-const offsets = (lastProcessed: bigint) => ({
-  groupId: "billing",
-  membership: { generationId: 7, memberId: "member-1", groupInstanceId: null },
-  offsets: [{ topic: "input", partition: 0, lastProcessed }]
-})
 
 const resolveLater = (double: DriverDouble.DriverDouble, error: KafkaError) =>
   Effect.provideService(Transaction.resolve(error), KafkaDriver, double.driver)
@@ -265,14 +260,14 @@ describe("a commit without an answer", () => {
       let open: Rig.Open | undefined
       const committed = yield* Rig.timed(Rig.scopeForm(producer, (transaction) => {
         open = transaction
-        return transaction.sendOffsets(offsets(41n))
+        return transaction.sendOffsets(Offsets.make(41n))
       }))
       assert(Exit.isSuccess(committed.exit))
       const outcome = yield* open!.outcome
       assert(outcome._tag === "Committed" && outcome.proof === "committed offset")
       double.script("commit", Fault.NoAnswer())
       const aborted = yield* Rig.timed(
-        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(50n)))
       )
       Rig.reason(aborted.exit, "CommitRefused")
     }))
@@ -280,10 +275,10 @@ describe("a commit without an answer", () => {
   it.effect("and with offsets is not taken for another one of the same moment", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make({ capabilities: { commitRetry: false } })
-      yield* Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+      yield* Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(50n)))
       double.script("commit", Fault.NoAnswer())
       const { exit } = yield* Rig.timed(
-        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(50n)))
       )
       Rig.reason(exit, "CommitOutcomeUnknown")
     }))
@@ -295,7 +290,7 @@ describe("a commit without an answer", () => {
       })
       double.script("commit", Fault.NoAnswer())
       const { exit } = yield* Rig.timed(
-        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(41n)))
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(41n)))
       )
       Rig.reason(exit, "CommitOutcomeUnknown")
     }))
@@ -306,13 +301,13 @@ describe("a commit without an answer", () => {
       double.script("commit", Fault.ActNoAnswer())
       double.always("committedOffsets", Fault.Hang())
       const { exit } = yield* Rig.timed(
-        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(50n)))
       )
       Rig.reason(exit, "CommitOutcomeUnknown")
       double.heal()
       const error = Rig.kafkaError(exit)
       assert.strictEqual((yield* resolveLater(double, error))._tag, "Committed")
-      yield* Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(10n)))
+      yield* Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(10n)))
       const later = yield* Rig.timed(resolveLater(double, error))
       assert(Exit.isSuccess(later.exit))
       assert.strictEqual(later.exit.value._tag, "Unknown")
@@ -324,7 +319,7 @@ describe("a commit without an answer", () => {
       double.script("commit", Fault.NoAnswer())
       double.always("committedOffsets", Fault.Hang())
       const { exit } = yield* Rig.timed(
-        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(offsets(50n)))
+        Rig.scopeForm(producer, (transaction) => transaction.sendOffsets(Offsets.make(50n)))
       )
       double.heal()
       const before = double.count("initialize")

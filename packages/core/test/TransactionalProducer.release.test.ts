@@ -3,15 +3,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Fault, type Fault as AnyFault, type Operation } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
-const membership = { generationId: 7, memberId: "member-1", groupInstanceId: null }
-
-const offsets = (groupId: string) => ({
-  groupId,
-  membership,
-  offsets: [{ topic: "input", partition: 0, lastProcessed: 41n }]
-})
+const offsets = (groupId: string) => Offsets.make(41n, { groupId })
 
 /** Sends, adds offsets of three groups, and ends; a send that is not awaited goes on. */
 const everything = (transaction: Rig.Open) =>

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { Fault, text } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 const forkNow = { startImmediately: true } as const
@@ -203,11 +204,7 @@ describe("sending that fails", () => {
   it.effect("offsets of two generations of a group in one transaction is refused", () =>
     Effect.gen(function*() {
       const { double, producer } = yield* Rig.make()
-      const of = (generationId: number) => ({
-        groupId: "billing",
-        membership: { generationId, memberId: "m", groupInstanceId: null },
-        offsets: [{ topic: "input", partition: 0, lastProcessed: 1n }]
-      })
+      const of = (generationId: number) => Offsets.make(1n, { generationId })
       const exit = yield* Effect.exit(
         Rig.scopeForm(
           producer,

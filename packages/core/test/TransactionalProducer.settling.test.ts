@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
 import { Fault } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 describe.each(Rig.forms)("TransactionalProducer, %s", (_name, form) => {
@@ -358,11 +359,7 @@ describe.each(Rig.forms)("TransactionalProducer, %s", (_name, form) => {
       const before = double.calls.length
       Rig.reason(yield* Effect.exit(open.send([Rig.record("b")])), "TransactionEnded")
       Rig.reason(
-        yield* Effect.exit(open.sendOffsets({
-          groupId: "g",
-          membership: { generationId: 1, memberId: "m", groupInstanceId: null },
-          offsets: []
-        })),
+        yield* Effect.exit(open.sendOffsets(Offsets.make(1n))),
         "TransactionEnded"
       )
       assert.strictEqual(double.calls.length, before)

@@ -2,16 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Fault } from "./support/DriverDouble.ts"
+import * as Offsets from "./support/Offsets.ts"
 import * as Rig from "./support/Rig.ts"
 
 // The coordinator's answer while the markers of the last transaction are still being written.
 const concurrent = Fault.Answer({ code: 51 })
 
-const offsets = {
-  groupId: "billing",
-  membership: { generationId: 7, memberId: "member-1", groupInstanceId: null },
-  offsets: [{ topic: "input", partition: 0, lastProcessed: 1n }]
-}
+const offsets = Offsets.make(1n)
 
 /** One transaction after another has ended, with a request of it refused so many times. */
 const millisWith = (refusals: number, operation: "send" | "sendOffsets" | "commit") =>

@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import * as StrangersOffsets from "./internal/strangersOffsets.ts"
 
 /**
  * What a client has told its program about a failure, as text.
@@ -174,13 +175,11 @@ export const library = (driver: DriverFor): Contender => ({
   copied: (options) =>
     Effect.flatMap(connected(driver, options), (producer) => {
       const { groupId, topic } = options
-      const none = { generationId: -1, memberId: "", groupInstanceId: null }
       const add = (partition: number) =>
-        Transaction.sendOffsets({
-          groupId,
-          membership: none,
-          offsets: [{ topic, partition, lastProcessed: 0n }]
-        })
+        Effect.flatMap(
+          StrangersOffsets.of(groupId, { topic, partition }, 0n),
+          Transaction.sendOffsets
+        )
       return Effect.all([add(0), add(1)], { concurrency: 2 }).pipe(
         producer.withTransaction(),
         Effect.exit,

@@ -25,6 +25,7 @@ import {
   outcomeOf,
   shown
 } from "./internal/lostCommit.ts"
+import * as StrangersOffsets from "./internal/strangersOffsets.ts"
 import * as LogReader from "./LogReader.ts"
 import {
   type Bench,
@@ -119,15 +120,13 @@ const alone = (it: It, driver: DriverAt): void => {
               LogReader.committedOffsets(kafka, topic),
               ([found]) => found?.offset
             )
-            const processed = (lastProcessed: bigint) => ({
-              groupId: topic,
-              membership: { generationId: -1, memberId: "", groupInstanceId: null },
-              offsets: [{ topic, partition: 0, lastProcessed }]
-            })
-            yield* producer.withTransaction()(Transaction.sendOffsets(processed(1n)))
+            const processed = (lastProcessed: bigint) =>
+              StrangersOffsets.of(topic, { topic, partition: 0 }, lastProcessed)
+            yield* producer.withTransaction()(Transaction.sendOffsets(yield* processed(1n)))
+            const second = yield* processed(6n)
             const found = yield* outcomeOf(
               producer,
-              (transaction) => transaction.sendOffsets(processed(6n))
+              (transaction) => transaction.sendOffsets(second)
             ).pipe(
               proxy.withRule(loss.rule(commitOf(transactionalId)))
             )

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import type { GroupOffsets } from "@kafka-once/core/GroupOffsets"
 import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import { isKafkaError, type KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
@@ -14,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as StrangersOffsets from "../internal/strangersOffsets.ts"
 import type { Work } from "./Case.ts"
 import type { Stage } from "./Stage.ts"
 
@@ -145,11 +145,16 @@ const body = (
   between: Effect.Effect<void>
 ): Effect.Effect<void, KafkaError | "the body's own"> =>
   Effect.gen(function*() {
-    if (work === "offsets alone") return yield* transaction.sendOffsets(offsetsOf(groups[0], topic))
+    const sendOffsets = (groupId: string) =>
+      Effect.flatMap(
+        StrangersOffsets.of(groupId, { topic, partition: 0 }, lastProcessed),
+        transaction.sendOffsets
+      )
+    if (work === "offsets alone") return yield* sendOffsets(groups[0])
     yield* transaction.send([{ topic, partition: 0, value: `${name}-a` }])
     yield* between
     if (work === "offsets") {
-      for (const group of groups) yield* transaction.sendOffsets(offsetsOf(group, topic))
+      for (const group of groups) yield* sendOffsets(group)
       return
     }
     const second = work === "new topic"
@@ -194,13 +199,6 @@ export const groupsOf = ({ groups }: Stage, work: Work): ReadonlyArray<string> =
 }
 
 const lastProcessed = 41n
-
-const offsetsOf = (groupId: string, topic: string): GroupOffsets => ({
-  groupId,
-  // A group that nobody is a member of.
-  membership: { generationId: -1, memberId: "", groupInstanceId: null },
-  offsets: [{ topic, partition: 0, lastProcessed }]
-})
 
 /**
  * An error in one word: the tag of its reason.

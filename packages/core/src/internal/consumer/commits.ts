@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type { GroupOffsets } from "../../GroupOffsets.ts"
 import { BrokerRefused, ConsumerFenced, KafkaError, Unreachable } from "../../KafkaError.ts"
 import { toKey, type TopicPartition } from "../../TopicPartition.ts"
+import { makerOf, notMade } from "../groupOffsets.ts"
 import { type Exhausted, untilDeadline } from "../repeat.ts"
 import * as HandOut from "./handOut.ts"
 import * as Lane from "./lane.ts"
@@ -15,9 +16,14 @@ import { isSilence, type Member, reasonIn } from "./member.ts"
 export const commit = (
   member: Member,
   handOut: HandOut.HandOut,
-  { groupId, membership, offsets }: GroupOffsets
+  processed: GroupOffsets
 ): Effect.Effect<void, KafkaError> =>
   Effect.suspend(() => {
+    const { groupId, membership, offsets } = processed
+    if (makerOf(processed) !== "member") {
+      const reason = notMade(processed)
+      return Effect.fail(new KafkaError({ operation: "commitOffsets", reason }))
+    }
     const lanes = offsets.flatMap((at) => member.lanes.get(toKey(at)) ?? [])
     const first = lanes[0]
     if (first === undefined) {
@@ -43,7 +49,7 @@ export const commit = (
           reason: reasonIn(member, error)
         })
       ),
-      Effect.andThen(settled(handOut, { groupId, membership, offsets }))
+      Effect.andThen(settled(handOut, processed))
     )
   })
 

@@ -4,12 +4,13 @@ import * as Metric from "effect/Metric"
 import { nameOf } from "../../ErrorCode.ts"
 import type { Settings } from "../../ExactlyOnceOptions.ts"
 import type { GroupOffsets } from "../../GroupOffsets.ts"
-import { ConsumerFenced, isKafkaError, KafkaError } from "../../KafkaError.ts"
+import { ConsumerFenced, KafkaError } from "../../KafkaError.ts"
 import { Transaction } from "../../Transaction.ts"
 import type { TransactionalProducer } from "../../TransactionalProducer.ts"
-import { CurrentCommitGuard } from "../commitGuard.ts"
+import { CurrentCommitGuard, untainted } from "../commitGuard.ts"
 import type { Member } from "../consumer/member.ts"
 import { reasonIn } from "../consumer/member.ts"
+import { ofMember } from "../groupOffsets.ts"
 import type { PipelineMetrics } from "./pipelineMetrics.ts"
 import { type PartFailed, processPart } from "./processPart.ts"
 import type { Part } from "./workLane.ts"
@@ -43,6 +44,7 @@ export const transact = <K, V, E, R>(
     let first: KafkaError | null = null
     yield* producer.withTransaction(body).pipe(
       Effect.provideService(CurrentCommitGuard, {
+        fences: true,
         beforeCommit: Effect.andThen(
           member.driver.capabilities.groupFencing ? Effect.void : heartbeat(member, parts),
           requireOwned(settings.groupId, parts)
@@ -51,12 +53,7 @@ export const transact = <K, V, E, R>(
           first ??= error
         }
       }),
-      // What the transaction was tainted by says what to do about it.
-      Effect.mapError((error) =>
-        first !== null && isTainted(error)
-          ? new KafkaError({ operation: "commit", reason: first.reason })
-          : error
-      ),
+      Effect.mapError((error) => untainted(error, first)),
       Effect.ensuring(
         Effect.flatMap(
           Clock.currentTimeMillis,
@@ -65,9 +62,6 @@ export const transact = <K, V, E, R>(
       )
     )
   })
-
-const isTainted = (error: unknown): boolean =>
-  isKafkaError(error) && error.reason._tag === "TransactionTainted"
 
 const fenced = (groupId: string, code: number): KafkaError =>
   new KafkaError({
@@ -109,12 +103,13 @@ const heartbeat = (
  * The offsets of all parts under the membership of now: each has been owned without a break since
  * its records were fetched.
  */
-const offsetsOf = (groupId: string, parts: ReadonlyArray<Part>): GroupOffsets => ({
-  groupId,
-  membership: parts[0]!.work.lane.membership,
-  offsets: parts.map(({ next, work }) => ({
-    topic: work.lane.topic,
-    partition: work.lane.partition,
-    lastProcessed: next - 1n
-  }))
-})
+const offsetsOf = (groupId: string, parts: ReadonlyArray<Part>): GroupOffsets =>
+  ofMember(
+    groupId,
+    parts[0]!.work.lane.membership,
+    parts.map(({ next, work }) => ({
+      topic: work.lane.topic,
+      partition: work.lane.partition,
+      lastProcessed: next - 1n
+    }))
+  )
