@@ -30,19 +30,31 @@ export const resolve = (
     if (first._tag === "Decisive") return first.outcome
     // A fence cannot bring back what is gone, and would end a producer that lives.
     if (first._tag === "Gone") return TransactionOutcome.Unknown({ reason })
-    yield* fence(driver, settings)
+    yield* fence(driver, settings, reason)
     return yield* OutcomeResolver.resolve({ ...resolver, fenced: true })
   })
 
+/**
+ * Whoever has taken the id since has ended the transaction, and is left alone. A producer that lives
+ * on finds the fence as one of its own, and goes on; without `epochBump` it takes the id back.
+ */
 const fence = (
   driver: KafkaDriver["Service"],
-  settings: ProducerOptions.Settings
+  settings: ProducerOptions.Settings,
+  { epoch, producerId }: CommitOutcomeUnknown
 ): Effect.Effect<void, KafkaError> =>
   Effect.uninterruptibleMask((restore) => {
+    const { epochBump, transactionVersion: leftOpen } = driver.capabilities
+    const resume = epochBump ? { producerId, epoch, leftOpen } : null
     const { resolveTimeout: limit } = settings
-    const opening = { driver, settings, limit, resume: null, onUnanswered: () => {} }
+    const opening = { driver, settings, limit, resume, onUnanswered: () => {} }
     return LiveSession.open(opening, restore).pipe(
-      Effect.mapError((error) => LiveSession.openFailure(settings, "resolve", error, null)),
-      Effect.flatMap((live) => LiveSession.closeScope(live.scope))
+      Effect.mapError((error) => LiveSession.openFailure(settings, "resolve", error, resume)),
+      Effect.flatMap((live) => LiveSession.closeScope(live.scope)),
+      Effect.catchReason(
+        "KafkaError",
+        "ProducerFenced",
+        (_, error) => resume === null ? Effect.fail(error) : Effect.void
+      )
     )
   })
