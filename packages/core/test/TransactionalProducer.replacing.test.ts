@@ -1,5 +1,7 @@
 /** How a session is replaced where the driver can ask who has the transactional id. */
 import { assert, describe, it } from "@effect/vitest"
+import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import * as Transaction from "@kafka-once/core/Transaction"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Fault } from "./support/DriverDouble.ts"
@@ -144,6 +146,46 @@ describe("a commit without an answer", () => {
         assert(!rig.events.some(({ _tag }) => _tag === "TransactionLeftOpen"))
         yield* assertDead(rig)
       }
+    }))
+})
+
+describe("an outcome that is asked for later", () => {
+  /** A commit that no broker has seen, and no session since: its transaction is still open. */
+  const leaveOpen = (rig: Rig.Rig) =>
+    Effect.gen(function*() {
+      rig.double.script("commit", Fault.NoAnswer())
+      rig.double.always("openSession", Fault.NotSent())
+      const { exit } = yield* pay(rig, "a")
+      Rig.reason(exit, "CommitOutcomeUnknown")
+      rig.double.heal()
+      return Effect.provideService(
+        Transaction.resolve(Rig.kafkaError(exit)),
+        KafkaDriver,
+        rig.double.driver
+      )
+    })
+
+  it.effect("is one that its producer outlives", () =>
+    Effect.gen(function*() {
+      const rig = yield* Rig.make({ capabilities: epochBump })
+      const resolve = yield* leaveOpen(rig)
+      assert.strictEqual((yield* resolve)._tag, "Aborted")
+      assert(Exit.isSuccess((yield* pay(rig, "b")).exit))
+      assert.deepStrictEqual(rig.double.visible(), ["b"])
+    }))
+
+  it.effect("fences nobody who has taken the id since", () =>
+    Effect.gen(function*() {
+      const rig = yield* Rig.make({ capabilities: epochBump })
+      const resolve = yield* leaveOpen(rig)
+      // The marker cannot be read at first, so that the log alone does not answer.
+      rig.double.script("endMarker", Fault.NoAnswer())
+      takeOver(rig)
+      const owner = rig.double.broker.identityOf("orders-0")
+      const told = yield* Rig.timed(resolve)
+      assert(Exit.isSuccess(told.exit))
+      assert.strictEqual(told.exit.value._tag, "Aborted")
+      assert.deepStrictEqual(rig.double.broker.identityOf("orders-0"), owner)
     }))
 })
 
