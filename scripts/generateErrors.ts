@@ -63,6 +63,7 @@ const samples: ReadonlyArray<KafkaError.Reason> = [
   }),
   new KafkaError.BrokerRefused({ request: "Produce", code: -1, name: "UNKNOWN_SERVER_ERROR" }),
   new KafkaError.ConsumerFenced({ groupId: "billing", code: 22, name: "ILLEGAL_GENERATION" }),
+  new KafkaError.OffsetsSuperseded({ groupId: "billing" }),
   new KafkaError.OffsetOutOfRange({
     groupId: "billing",
     topic: "orders",

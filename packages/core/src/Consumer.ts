@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { FetchedBatch, FetchedRecord } from "./ConsumerDriver.ts"
+import type { FetchedRecord, StartAt } from "./ConsumerDriver.ts"
 import type { ConsumerEvent } from "./ConsumerEvent.ts"
 import type { ConsumerOptions } from "./ConsumerOptions.ts"
 import type { GroupOffsets } from "./GroupOffsets.ts"
@@ -19,6 +19,7 @@ import * as Commits from "./internal/consumer/commits.ts"
 import * as HandOut from "./internal/consumer/handOut.ts"
 import type { Member } from "./internal/consumer/member.ts"
 import * as MemberLife from "./internal/consumer/memberLife.ts"
+import * as Moves from "./internal/consumer/moves.ts"
 import { pause, positionsOf, resume } from "./internal/consumer/positions.ts"
 import { ofMember } from "./internal/groupOffsets.ts"
 import type { KafkaDriver } from "./KafkaDriver.ts"
@@ -74,6 +75,10 @@ export interface ConsumerPosition extends TopicPartition {
  * - `settled`: tells that offsets were committed elsewhere, as in a transaction.
  * - `rewind`: reads partitions again from the group's committed position; what was handed out of
  *   them and not committed comes again.
+ * - `seek`: reads a partition that this member owns from an offset on, or from an end of its log;
+ *   what was fetched of it before is dropped. It moves this member, not the group: who owns the
+ *   partition next goes on from what is committed. Fails with `ConsumerFenced` where the partition
+ *   is not this member's, or is taken away meanwhile.
  * - `pause`, `resume`: stop and go on fetching; without an argument, of every partition owned.
  * - `positions`, `events`: how far it is, and what happens; a subscriber of `events` that lags by
  *   more than 1,024 loses the oldest.
@@ -90,7 +95,8 @@ export interface ConsumerPosition extends TopicPartition {
  * **Gotchas**
  *
  * Commit a batch before pulling the next of its partition, or the last of several: a commit covers
- * everything before it.
+ * everything before it. What was handed out before a `seek` or a `rewind` of its partition cannot
+ * be committed after it, in a transaction neither: that fails with `OffsetsSuperseded`.
  *
  * @category services
  * @since 0.1.0
@@ -101,6 +107,7 @@ export class Consumer extends Context.Service<Consumer, {
   readonly commit: (offsets: GroupOffsets) => Effect.Effect<void, KafkaError>
   readonly settled: (offsets: GroupOffsets) => Effect.Effect<void>
   readonly rewind: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void, KafkaError>
+  readonly seek: (topicPartition: TopicPartition, to: StartAt) => Effect.Effect<void, KafkaError>
   readonly pause: (partitions?: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
   readonly resume: (partitions?: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
   readonly positions: Effect.Effect<ReadonlyArray<ConsumerPosition>>
@@ -169,12 +176,12 @@ const toService = (member: Member, handOut: HandOut.HandOut): Consumer["Service"
   return Consumer.of({
     groupId,
     batches: Stream.fromEffectRepeat(
-      Effect.map(HandOut.next(handOut, member), (batch) => toConsumed(groupId, batch))
+      Effect.map(HandOut.next(handOut, member), (entry) => toConsumed(groupId, entry))
     ),
     commit: (offsets) => Commits.commit(member, handOut, offsets),
     settled: (offsets) => Commits.settled(handOut, offsets),
-    rewind: (partitions) =>
-      Effect.forEach(Commits.handsOf(handOut, partitions), HandOut.rewind, { discard: true }),
+    rewind: (partitions) => Moves.rewind(member, handOut, partitions),
+    seek: (topicPartition, to) => Moves.seek(member, handOut, topicPartition, to),
     pause: (partitions) => pause(member, partitions ?? [...member.lanes.values()]),
     resume: (partitions) => resume(member, partitions ?? [...member.lanes.values()]),
     positions: Effect.sync(() => positionsOf(member)),
@@ -182,15 +189,19 @@ const toService = (member: Member, handOut: HandOut.HandOut): Consumer["Service"
   })
 }
 
-const toConsumed = (groupId: string, batch: FetchedBatch): ConsumedBatch => {
-  const { membership, nextOffset, partition, records, topic } = batch
+const toConsumed = (groupId: string, entry: HandOut.Entry): ConsumedBatch => {
+  const { hand, round } = entry
+  const { membership, nextOffset, partition, records, topic } = entry.batch
   return {
     topic,
     partition,
     records,
     // The position after the batch, past the control records that follow its last one.
-    offsets: ofMember(groupId, membership, [
-      { topic, partition, lastProcessed: nextOffset - 1n }
-    ])
+    offsets: ofMember(
+      groupId,
+      membership,
+      [{ topic, partition, lastProcessed: nextOffset - 1n }],
+      () => hand.round === round
+    )
   }
 }

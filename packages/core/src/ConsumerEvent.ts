@@ -19,8 +19,9 @@ import type { TopicPartition } from "./TopicPartition.ts"
  *   Nothing more of them is handed out.
  * - `Revoked`: they have been let go.
  * - `Lost`: they are another member's already; what is open in them cannot commit any more.
- * - `Positioned`: the partition is read from there on: the group's committed position, or where the
- *   consumer starts without one (`null` where that is the log's own start or end).
+ * - `Positioned`: the partition is read from there on: the group's committed position, where the
+ *   consumer starts without one, or where a seek has asked for; `null` where that is the log's own
+ *   start or end.
  * - `Unreachable` and `Reachable`: brokers do not answer; they do again.
  * - `Rejoining`: the session in the group has ended, and another one is opened.
  *

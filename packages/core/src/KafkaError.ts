@@ -419,6 +419,23 @@ export class ConsumerFenced extends Schema.TaggedError<ConsumerFenced>()("Consum
 }
 
 /**
+ * The consumer reads these partitions from elsewhere since it handed the batch out: it was asked to
+ * seek or to rewind. What it would commit may be behind records that are to be read again.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OffsetsSuperseded
+  extends Schema.TaggedError<OffsetsSuperseded>()("OffsetsSuperseded", { groupId: Schema.String })
+{
+  readonly recovery: Recovery = "abort"
+  override get message(): string {
+    return `The offsets of the group "${this.groupId}" are from before a seek or a rewind. Drop ` +
+      "the batch, and go on with those that come after it."
+  }
+}
+
+/**
  * The position of a group in a partition is not in the log: what was there has been deleted, or was
  * never written. Going on elsewhere would skip records, so the program has to choose.
  *
@@ -598,6 +615,7 @@ export const Reason = Schema.Union([
   TransactionAbortable,
   BrokerRefused,
   ConsumerFenced,
+  OffsetsSuperseded,
   OffsetOutOfRange,
   UndecodableRecord,
   TransactionTainted,

@@ -35,6 +35,7 @@ const reasons: ReadonlyArray<readonly [KafkaError.Reason, KafkaError.Recovery]> 
   [new KafkaError.TransactionAbortable({ request: "Produce", ...coded }), "retry"],
   [new KafkaError.BrokerRefused({ request: "Produce", ...coded }), "abort"],
   [new KafkaError.ConsumerFenced({ groupId: "g", ...coded }), "abort"],
+  [new KafkaError.OffsetsSuperseded({ groupId: "g" }), "abort"],
   [
     new KafkaError.OffsetOutOfRange({ groupId: "g", topic: "t", partition: 0, position: 7n }),
     "reconfigure"

@@ -13,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
+import * as ConsumerSeeks from "./ConsumerSeeks.ts"
 import * as Consumer from "./ConsumerSteps.ts"
 import * as Steps from "./DriverSteps.ts"
 import type { DriverAt } from "./ProducerBench.ts"
@@ -34,6 +35,7 @@ export const suite = (name: string, driver: DriverAt): void => {
       compressed(it, driver)
       bounds(it, driver)
       positions(it, driver)
+      ConsumerSeeks.tests(it, driver)
       groups(it, driver)
       faults(it, driver)
     }

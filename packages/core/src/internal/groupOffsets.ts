@@ -1,21 +1,32 @@
 import type { GroupMembership, GroupOffsets, ProcessedOffset } from "../GroupOffsets.ts"
-import { Misconfigured } from "../KafkaError.ts"
+import { Misconfigured, OffsetsSuperseded } from "../KafkaError.ts"
 
 /**
  * Who made offsets: a member of the group that fetched them, or a cursor, whose offsets need no
  * fencing by the group, because the transactional id fences whoever else would write them.
  */
-export type Maker = "member" | "cursor"
+type Maker = "member" | "cursor"
+
+interface Standing {
+  readonly maker: Maker
+  /** Whether the partitions are still read on from where the offsets end. */
+  readonly isCurrent: () => boolean
+}
 
 // By identity, so that what a program has put together by hand, or copied, is never taken for one.
-const makers = new WeakMap<GroupOffsets, Maker>()
+const standings = new WeakMap<GroupOffsets, Standing>()
 
-const make = (maker: Maker, offsets: Pick<GroupOffsets, keyof GroupOffsets>): GroupOffsets => {
+const make = (
+  standing: Standing,
+  offsets: Pick<GroupOffsets, keyof GroupOffsets>
+): GroupOffsets => {
   // The mark that the type asks for is the identity.
   const made = offsets as GroupOffsets
-  makers.set(made, maker)
+  standings.set(made, standing)
   return made
 }
+
+const always = (): boolean => true
 
 /**
  * The offsets of a member of a group.
@@ -23,8 +34,9 @@ const make = (maker: Maker, offsets: Pick<GroupOffsets, keyof GroupOffsets>): Gr
 export const ofMember = (
   groupId: string,
   membership: GroupMembership,
-  offsets: ReadonlyArray<ProcessedOffset>
-): GroupOffsets => make("member", { groupId, membership, offsets })
+  offsets: ReadonlyArray<ProcessedOffset>,
+  isCurrent: () => boolean = always
+): GroupOffsets => make({ maker: "member", isCurrent }, { groupId, membership, offsets })
 
 // What the protocol sends for a commit that comes from no member. A group that has members refuses
 // it.
@@ -34,23 +46,30 @@ const nobody = { generationId: -1, memberId: "", groupInstanceId: null }
  * The offsets of a cursor: a position under a group without members.
  */
 export const ofCursor = (groupId: string, topic: string, position: bigint): GroupOffsets =>
-  make("cursor", {
+  make({ maker: "cursor", isCurrent: always }, {
     groupId,
     membership: nobody,
     offsets: [{ topic, partition: 0, lastProcessed: position - 1n }]
   })
 
 /**
- * Who made offsets; `null` where it was not the library.
+ * Whether offsets are a cursor's.
  */
-export const makerOf = (offsets: GroupOffsets): Maker | null => makers.get(offsets) ?? null
+export const isCursors = (offsets: GroupOffsets): boolean =>
+  standings.get(offsets)?.maker === "cursor"
 
 /**
- * Why offsets that the library has not made are refused. They are not quoted: they may be anything.
+ * Why offsets cannot be committed, whatever the group says of their member; `null` where they can.
+ * What the library has not made is not quoted: it may be anything.
  */
-export const notMade = (offsets: unknown): Misconfigured =>
-  new Misconfigured({
-    setting: "offsets",
-    value: typeof offsets,
-    problem: "must be those of a consumer's batch itself: the group fences nothing else"
-  })
+export const problemOf = (offsets: GroupOffsets): Misconfigured | OffsetsSuperseded | null => {
+  const standing = standings.get(offsets)
+  if (standing === undefined) {
+    return new Misconfigured({
+      setting: "offsets",
+      value: typeof offsets,
+      problem: "must be those of a consumer's batch itself: the group fences nothing else"
+    })
+  }
+  return standing.isCurrent() ? null : new OffsetsSuperseded({ groupId: offsets.groupId })
+}

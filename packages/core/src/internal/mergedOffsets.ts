@@ -1,7 +1,8 @@
 import type { GroupMembership, GroupOffsets } from "../GroupOffsets.ts"
 import type { OffsetCommit } from "../KafkaDriver.ts"
-import { ConsumerFenced } from "../KafkaError.ts"
+import { ConsumerFenced, type Reason } from "../KafkaError.ts"
 import { toKey } from "../TopicPartition.ts"
+import * as Made from "./groupOffsets.ts"
 
 interface Position {
   readonly topic: string
@@ -12,6 +13,8 @@ interface Position {
 interface Group {
   readonly membership: GroupMembership
   readonly positions: Map<string, Position>
+  /** What they were merged from. */
+  readonly from: Array<GroupOffsets>
 }
 
 /**
@@ -33,17 +36,31 @@ export const add = (merged: MergedOffsets, offsets: GroupOffsets): ConsumerFence
   const { groupId, membership } = offsets
   let group = merged.get(groupId)
   if (group === undefined) {
-    group = { membership, positions: new Map() }
+    group = { membership, positions: new Map(), from: [] }
     merged.set(groupId, group)
   } else if (!isSameMembership(group.membership, membership)) {
     return new ConsumerFenced({ groupId, code: 22, name: "ILLEGAL_GENERATION" })
   }
+  group.from.push(offsets)
   for (const { topic, partition, lastProcessed } of offsets.offsets) {
     const key = toKey({ topic, partition })
     const offset = lastProcessed + 1n
     const known = group.positions.get(key)
     if (known === undefined || known.offset < offset) {
       group.positions.set(key, { topic, partition, offset })
+    }
+  }
+  return null
+}
+
+/**
+ * Why offsets that were added cannot be committed any more, or `null`.
+ */
+export const problemOf = (merged: MergedOffsets): Reason | null => {
+  for (const { from } of merged.values()) {
+    for (const offsets of from) {
+      const problem = Made.problemOf(offsets)
+      if (problem !== null) return problem
     }
   }
   return null

@@ -27,7 +27,7 @@ import type { Event } from "../TransactionState.ts"
 import type { Attempt } from "./attempt.ts"
 import { reasonOf, verdictOf } from "./classify.ts"
 import type { CommitGuard } from "./commitGuard.ts"
-import { makerOf, notMade } from "./groupOffsets.ts"
+import { isCursors, problemOf } from "./groupOffsets.ts"
 import * as MergedOffsets from "./mergedOffsets.ts"
 import { fence, type LiveSession, type ProducerCore, transition, unusable } from "./producerCore.ts"
 import * as ProducerLanes from "./producerLanes.ts"
@@ -184,10 +184,10 @@ export const sendOffsets = (
     const { driver, lanes } = transaction.core
     const problem = ProducerLanes.problemOfOffsets(lanes)
     if (problem !== null) return yield* taint(transaction, "sendOffsets", problem)
-    const maker = makerOf(offsets)
-    if (maker === null) return yield* taint(transaction, "sendOffsets", notMade(offsets))
+    const unfit = problemOf(offsets)
+    if (unfit !== null) return yield* taint(transaction, "sendOffsets", unfit)
     const isFenced = driver.capabilities.groupFencing || transaction.guard?.fences === true ||
-      maker === "cursor"
+      isCursors(offsets)
     if (!isFenced) {
       return yield* taint(
         transaction,

@@ -241,6 +241,11 @@ const sendMergedOffsets = (
   const { core, live, offsets, clock } = transaction
   if (offsets.size === 0) return Effect.void
   const { transactionalId } = core.settings
+  const problem = MergedOffsets.problemOf(offsets)
+  if (problem !== null) {
+    noteFailure(transaction, new KafkaError({ operation: "sendOffsets", reason: problem }))
+    return Effect.void
+  }
   return Effect.forEach(
     MergedOffsets.toCommits(offsets, tokenOf(transaction)),
     (commits) => {

@@ -2,8 +2,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { GroupOffsets } from "../../GroupOffsets.ts"
 import { BrokerRefused, ConsumerFenced, KafkaError, Unreachable } from "../../KafkaError.ts"
-import { toKey, type TopicPartition } from "../../TopicPartition.ts"
-import { makerOf, notMade } from "../groupOffsets.ts"
+import { toKey } from "../../TopicPartition.ts"
+import { problemOf } from "../groupOffsets.ts"
 import { type Exhausted, untilDeadline } from "../repeat.ts"
 import * as HandOut from "./handOut.ts"
 import * as Lane from "./lane.ts"
@@ -20,9 +20,9 @@ export const commit = (
 ): Effect.Effect<void, KafkaError> =>
   Effect.suspend(() => {
     const { groupId, membership, offsets } = processed
-    if (makerOf(processed) !== "member") {
-      const reason = notMade(processed)
-      return Effect.fail(new KafkaError({ operation: "commitOffsets", reason }))
+    const problem = problemOf(processed)
+    if (problem !== null) {
+      return Effect.fail(new KafkaError({ operation: "commitOffsets", reason: problem }))
     }
     const lanes = offsets.flatMap((at) => member.lanes.get(toKey(at)) ?? [])
     const first = lanes[0]
@@ -80,12 +80,3 @@ export const settled = (
       ? Effect.void
       : HandOut.settled(hand, at.lastProcessed + 1n)
   }, { discard: true })
-
-/**
- * What the program has of partitions, as far as they are owned.
- */
-export const handsOf = (
-  { hands }: HandOut.HandOut,
-  partitions: ReadonlyArray<TopicPartition>
-): ReadonlyArray<HandOut.Hand> =>
-  partitions.flatMap((topicPartition) => hands.get(toKey(topicPartition)) ?? [])

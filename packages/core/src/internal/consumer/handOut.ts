@@ -1,27 +1,36 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
-import type { FetchedBatch } from "../../ConsumerDriver.ts"
+import type { FetchedBatch, StartAt } from "../../ConsumerDriver.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Lane } from "./lane.ts"
 import type { Member } from "./member.ts"
-import { take, toCommitted, whileOwned } from "./positions.ts"
+import { seekTo, take, toCommitted, whileOwned } from "./positions.ts"
 
 /**
  * What a consumer's program has of one lane.
  */
 export interface Hand {
   readonly lane: Lane
-  /** Counts the rewinds: what was fetched before one is not handed out after it. */
+  /** Counts the moves: what was fetched before one is not handed out, nor committed, after it. */
   round: number
   /** Where the last batch ends that the program has and has not committed; `null` without one. */
   outstanding: bigint | null
   /** Open while nothing is outstanding. */
   readonly settled: Latch.Latch
-  /** Completed to ask for a rewind, and answered through the deferred that it completes with. */
-  rewind: Deferred.Deferred<Deferred.Deferred<void, KafkaError>>
+  readonly moves: Queue.Queue<Move>
+}
+
+/**
+ * From where to read instead: an offset, an end of the log, or what the group has committed. It is
+ * answered when that is done, unless the lane is taken away before.
+ */
+export interface Move {
+  readonly to: StartAt | "committed"
+  readonly answer: Deferred.Deferred<void, KafkaError>
 }
 
 /**
@@ -40,6 +49,8 @@ export interface Entry {
 export interface HandOut {
   readonly hands: Map<string, Hand>
   readonly queue: Queue.Queue<Entry, KafkaError>
+  /** Completed when a lane begins to be fed. */
+  fed: Deferred.Deferred<void>
 }
 
 /**
@@ -47,7 +58,7 @@ export interface HandOut {
  */
 export const make: Effect.Effect<HandOut> = Effect.map(
   Queue.bounded<Entry, KafkaError>(1),
-  (queue) => ({ hands: new Map(), queue })
+  (queue) => ({ hands: new Map(), queue, fed: Deferred.makeUnsafe() })
 )
 
 /**
@@ -65,16 +76,19 @@ export const feed = (
       round: 0,
       outstanding: null,
       settled: Latch.makeUnsafe(true),
-      rewind: Deferred.makeUnsafe()
+      moves: yield* Queue.unbounded<Move>()
     }
     handOut.hands.set(lane.key, hand)
+    const waiting = handOut.fed
+    handOut.fed = Deferred.makeUnsafe()
+    yield* Deferred.succeed(waiting, undefined)
     yield* whileOwned(lane, toCommitted(member, lane))
     while (lane.state === "owned") {
-      const asked = yield* Effect.raceFirst(
+      const move = yield* Effect.raceFirst(
         Effect.as(feedOn(handOut, member, hand), null),
-        Deferred.await(hand.rewind)
+        Queue.take(hand.moves)
       )
-      if (asked !== null) yield* rewindNow(member, hand, asked)
+      if (move !== null) yield* moveNow(member, hand, move)
     }
     yield* Latch.await(hand.settled)
   }).pipe(
@@ -100,32 +114,41 @@ const feedOn = (
     }
   })
 
-const rewindNow = (
+/**
+ * Moves a lane. Where that fails the lane does too: what waited to be handed out is dropped by
+ * then, and would be skipped.
+ */
+const moveNow = (
   member: Member,
   hand: Hand,
-  answer: Deferred.Deferred<void, KafkaError>
-): Effect.Effect<void> => {
-  hand.rewind = Deferred.makeUnsafe()
+  { answer, to }: Move
+): Effect.Effect<void, KafkaError> => {
   hand.round += 1
   hand.outstanding = null
   Latch.openUnsafe(hand.settled)
-  return whileOwned(hand.lane, toCommitted(member, hand.lane)).pipe(
-    Effect.asVoid,
-    Effect.exit,
-    Effect.flatMap((exit) => Deferred.done(answer, exit)),
-    Effect.asVoid
+  const { lane } = hand
+  const moved = to === "committed" ? toCommitted(member, lane) : seekTo(member, lane, to)
+  return Effect.asVoid(
+    whileOwned(
+      lane,
+      Effect.onExit(
+        moved,
+        (exit) => Exit.hasInterrupts(exit) ? Effect.void : Deferred.done(answer, exit)
+      )
+    )
   )
 }
 
 /**
  * Waits for the next batch that the program may have: one whose partition is still owned.
  */
-export const next = (handOut: HandOut, member: Member): Effect.Effect<FetchedBatch, KafkaError> =>
-  Effect.flatMap(Queue.take(handOut.queue), ({ batch, hand, round }) => {
+export const next = (handOut: HandOut, member: Member): Effect.Effect<Entry, KafkaError> =>
+  Effect.flatMap(Queue.take(handOut.queue), (entry) => {
+    const { batch, hand, round } = entry
     if (hand.lane.state !== "owned" || hand.round !== round) return next(handOut, member)
     hand.outstanding = batch.nextOffset
     Latch.closeUnsafe(hand.settled)
-    return Effect.as(Metric.update(member.metrics.consumedRecords, batch.records.length), batch)
+    return Effect.as(Metric.update(member.metrics.consumedRecords, batch.records.length), entry)
   })
 
 /**
@@ -138,13 +161,4 @@ export const settled = (hand: Hand, offset: bigint): Effect.Effect<void> =>
       Latch.openUnsafe(hand.settled)
     }
     return hand.lane.session.settled(hand.lane, offset)
-  })
-
-/**
- * Reads a lane from the group's committed position on.
- */
-export const rewind = (hand: Hand): Effect.Effect<void, KafkaError> =>
-  Effect.suspend(() => {
-    const answer = Deferred.makeUnsafe<void, KafkaError>()
-    return Effect.andThen(Deferred.succeed(hand.rewind, answer), Deferred.await(answer))
   })

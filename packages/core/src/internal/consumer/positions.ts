@@ -44,10 +44,26 @@ export const toCommitted = (
     )
     const position = laterOf(committed?.offset ?? null, lane.committed)
     yield* seek(member, lane, position ?? startFrom)
-    const { partition, topic } = lane
-    const topicPartition = { topic, partition }
-    yield* publish(member, ConsumerEvent.Positioned({ groupId, topicPartition, position }))
+    yield* tellPosition(member, lane)
   })
+
+const tellPosition = (member: Member, lane: Lane.Lane): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { partition, position, topic } = lane
+    const { groupId } = member.settings
+    const topicPartition = { topic, partition }
+    return publish(member, ConsumerEvent.Positioned({ groupId, topicPartition, position }))
+  })
+
+/**
+ * Reads a lane from where its program asks, and says so.
+ */
+export const seekTo = (
+  member: Member,
+  lane: Lane.Lane,
+  to: StartAt
+): Effect.Effect<void, KafkaError> =>
+  Effect.andThen(seek(member, lane, to), tellPosition(member, lane))
 
 const laterOf = (one: bigint | null, other: bigint | null): bigint | null =>
   one === null || (other !== null && other > one) ? other : one
