@@ -20,5 +20,6 @@ export const longSuites: ReadonlyArray<string> = [
   "Platformatic.pipelineStorm",
   "Platformatic.producer",
   "Platformatic.security",
-  "Platformatic.versions"
+  "Platformatic.versions",
+  "Platformatic.wireMatrix"
 ]

@@ -9,5 +9,5 @@ WireMatrix.suite(
   `the wire matrix over kafkajs, 20 cases of seed ${seed}`,
   "kafkajs",
   through,
-  WireMatrix.sample(seed, 20)
+  WireMatrix.sample("kafkajs", seed, 20)
 )

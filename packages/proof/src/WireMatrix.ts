@@ -22,13 +22,26 @@ import type { DriverThrough } from "./wireMatrix/Stage.ts"
 export const cases: ReadonlyArray<Case.Case> = Sections.all.flatMap(Line.casesOf)
 
 /**
- * Takes so many cases by a seed, the same for the same seed.
+ * Every case that can happen over a driver.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const casesOver = (driver: Case.DriverName): ReadonlyArray<Case.Case> =>
+  cases.filter(({ expected }) => expected[driver] !== null)
+
+/**
+ * Takes so many cases of a driver by a seed, the same for the same seed.
  *
  * @category operations
  * @since 0.1.0
  */
-export const sample = (seed: number, count: number): ReadonlyArray<Case.Case> =>
-  cases
+export const sample = (
+  driver: Case.DriverName,
+  seed: number,
+  count: number
+): ReadonlyArray<Case.Case> =>
+  casesOver(driver)
     .map((one, index) => ({ one, rank: mix(seed, index) }))
     .sort((left, right) => left.rank - right.rank)
     .slice(0, count)

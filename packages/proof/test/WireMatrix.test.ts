@@ -31,10 +31,13 @@ describe("the wire matrix", () => {
     ])
   })
 
-  it("expects something of every driver in every case, and names each case once", () => {
+  it("expects something of a driver in every case, and names each case once", () => {
     for (const one of WireMatrix.cases) {
-      assert.sameMembers(Object.keys(one.expected), ["kafkajs"], Case.nameOf(one))
+      const { expected } = one
+      const isSome = Case.drivers.some((driver) => expected[driver] !== null)
+      assert.isTrue(isSome, Case.nameOf(one))
     }
+    for (const driver of Case.drivers) assert.isAbove(WireMatrix.casesOver(driver).length, 400)
     const names = WireMatrix.cases.map(Case.nameOf)
     assert.strictEqual(new Set(names).size, names.length)
   })
@@ -52,12 +55,12 @@ describe("the wire matrix", () => {
   })
 
   it("gives the same sample for the same seed, and others for others", () => {
-    const names = (seed: number) => WireMatrix.sample(seed, 20).map(Case.nameOf)
+    const names = (seed: number) => WireMatrix.sample("kafkajs", seed, 20).map(Case.nameOf)
     assert.strictEqual(new Set(names(1)).size, 20)
     assert.deepStrictEqual(names(1), names(1))
     assert.notDeepEqual(names(1), names(2))
     // A hundred days meet nearly every case.
     const met = new Set(Array.from({ length: 100 }, (_, seed) => names(seed)).flat())
-    assert.isAbove(met.size, WireMatrix.cases.length * 0.9)
+    assert.isAbove(met.size, WireMatrix.casesOver("kafkajs").length * 0.9)
   })
 })

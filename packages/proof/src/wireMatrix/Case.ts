@@ -14,7 +14,15 @@ import type { Expectation } from "./Expectation.ts"
  * @category models
  * @since 0.1.0
  */
-export type DriverName = "kafkajs"
+export type DriverName = typeof drivers[number]
+
+/**
+ * The drivers, each with a column.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const drivers = ["kafkajs", "platformatic"] as const
 
 /**
  * What happens to a request.
@@ -93,8 +101,8 @@ export type Work = "records" | "new topic" | "offsets" | "offsets alone" | "abor
  *
  * *Shape*
  * - `request`: as `ErrorCode` knows it.
- * - `isFresh`: the fault is in force from the making of the producer on, which takes over from one
- *   that has closed; otherwise the producer has committed a transaction before.
+ * - `isFresh`: the fault is in force from the making of the driver on, as in a program that takes
+ *   over from one that has ended; otherwise the producer has committed a transaction before.
  * - `isOfTransaction`: whether the request names its transactional id.
  * - `earlier`: how many requests of its kind the faulted transaction sends before it.
  * - `before`: a fault that leads to the request, such as a lost commit for what reads the log.
@@ -117,7 +125,8 @@ export interface Row {
 }
 
 /**
- * A case: what is expected of each driver, and why where it is not plain.
+ * A case: what is expected of each driver, `null` where it cannot happen, and why where it is not
+ * plain.
  *
  * @category models
  * @since 0.1.0
@@ -127,7 +136,7 @@ export interface Case {
   readonly action: Action
   readonly code: FaultProxyRule.ErrorName | number | null
   readonly occurrence: Occurrence
-  readonly expected: Readonly<Record<DriverName, Expectation>>
+  readonly expected: Readonly<Record<DriverName, Expectation | null>>
   readonly why: string | null
 }
 
@@ -178,10 +187,14 @@ export const topicBytes = 15
  */
 export const delayMillis = 1_000
 
-// Where the low byte of the code is in an answer, in the versions before the flexible ones. EndTxn:
-// after size, correlation id and throttle time, of four bytes each. Produce: after size,
-// correlation id, count, the topic's name and its length, count and partition.
-const lowByteOfCode = { EndTxn: 13, Produce: 4 + 4 + 4 + 2 + topicBytes + 4 + 4 + 1 } as const
+// Where the low byte of the code is in an answer. EndTxn: after size, correlation id and throttle
+// time, of four bytes each. Produce: after size, correlation id, count, the topic's name and its
+// length, count and partition. In the flexible versions, which platformatic speaks, the header has
+// tags, and lengths and counts are of one byte.
+const lowByteOfCode = {
+  kafkajs: { EndTxn: 13, Produce: 4 + 4 + 4 + 2 + topicBytes + 4 + 4 + 1 },
+  platformatic: { EndTxn: 14, Produce: 4 + 4 + 1 + 1 + 1 + topicBytes + 1 + 4 + 1 }
+} as const
 
 /**
  * The rule of a case, for the frames of one client.
@@ -203,7 +216,7 @@ export const ruleOf = (
     ...(nth === undefined ? {} : { nth })
   }
   // Whether it has fired is for the case to say, with the wire log beside it.
-  return { ...actOn(match, action, code, client.clientId), optional: true }
+  return { ...actOn(match, action, code, driver, client.clientId), optional: true }
 }
 
 const numberOf = (code: Case["code"]): number =>
@@ -213,6 +226,7 @@ const actOn = (
   match: FaultProxyRule.Match,
   action: Action,
   code: Case["code"],
+  driver: DriverName,
   gate: string
 ): FaultProxyRule.FaultProxyRule => {
   switch (action) {
@@ -223,7 +237,7 @@ const actOn = (
     case "code":
       return FaultProxyRule.error(match, code ?? -1)
     case "acted with": {
-      const at = match.api === "Produce" ? lowByteOfCode.Produce : lowByteOfCode.EndTxn
+      const at = lowByteOfCode[driver][match.api === "Produce" ? "Produce" : "EndTxn"]
       return FaultProxyRule.corrupt({ ...match, phase: "response" }, at, numberOf(code))
     }
     case "dropRequest":

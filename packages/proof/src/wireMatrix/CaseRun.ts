@@ -12,7 +12,6 @@ import type * as FaultProxyWireLog from "@kafka-once/testing/FaultProxyWireLog"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as ClosedEpochs from "../internal/closedEpochs.ts"
@@ -56,9 +55,8 @@ export const run = (
 ): Effect.Effect<Report, unknown, Lanes | EmbeddedKafka.EmbeddedKafka> =>
   Effect.scoped(Effect.gen(function*() {
     const stage = yield* Stage.make(one.row, driverThrough)
-    const context = yield* Layer.build(stage.driver)
     const problems: Array<string> = []
-    yield* play(stage, one, driverName, problems).pipe(Effect.provide(context))
+    yield* play(stage, one, driverName, problems)
     const entries = yield* stage.entries
     for (const api of new Set(entries.map(({ api }) => api))) {
       if (!Sections.apis.has(api)) problems.push(`${api} is on the wire, and has no row`)
@@ -71,6 +69,8 @@ interface Fault {
   readonly lateAnswered: Effect.Effect<void>
   readonly release: Effect.Effect<void>
   readonly hits: Effect.Effect<number>
+  /** The faulted transaction has settled: what led to the fault is over. */
+  readonly settled: Effect.Effect<void>
   readonly end: Effect.Effect<void>
 }
 
@@ -81,10 +81,12 @@ const inject = Effect.fnUntraced(function*(
   problems: Array<string>
 ) {
   const scope = yield* Scope.make()
+  const before = yield* Scope.make()
   const { transactionalId } = options
   if (one.row.before === "lost commit") {
-    const match = { api: "EndTxn", commit: true, nth: 1, transactionalId } as const
-    yield* Scope.provide(proxy.inject(FaultProxyRule.dropResponse(match)), scope)
+    // Of every attempt, where the driver repeats it.
+    const match = { api: "EndTxn", commit: true, transactionalId } as const
+    yield* Scope.provide(proxy.inject(FaultProxyRule.dropResponse(match)), before)
   }
   const rule = ruleOf(one, driverName, { clientId, transactionalId })
   const injected = yield* Scope.provide(proxy.inject(rule), scope)
@@ -109,6 +111,7 @@ const inject = Effect.fnUntraced(function*(
       )
       : Effect.void,
     hits: injected.hits,
+    settled: Scope.close(before, Exit.void),
     end: Effect.suspend(() => Scope.close(scope, Exit.void))
   }
   return fault
@@ -119,22 +122,50 @@ const play = (
   one: Case,
   driverName: DriverName,
   problems: Array<string>
+): Effect.Effect<void, unknown, EmbeddedKafka.EmbeddedKafka> =>
+  Effect.gen(function*() {
+    const expected = one.expected[driverName]
+    if (expected === null) return void problems.push(`it cannot happen over ${driverName}`)
+    const closed = makeClosed(stage, registrations[driverName])
+    const before = Effect.gen(function*() {
+      yield* closed.open
+      const first = yield* Runs.open(stage)
+      problems.push(...shouldCommit("T1", first, (yield* runOn(stage, first, "T1")).runs))
+      yield* Truth.awaitComplete(stage)
+      yield* closed.afterRun
+      return first
+    })
+    if (one.row.isFresh) {
+      const ended = Effect.flatMap(before, ({ close }) => Effect.andThen(close, closed.afterLast))
+      yield* Effect.provide(ended, stage.driver)
+    }
+    yield* playFaulted(stage, one, driverName, expected, closed, problems, before).pipe(
+      Effect.provide(stage.driver)
+    )
+  })
+
+/** What makes a partition part of a transaction. */
+const registrations = {
+  kafkajs: "AddPartitionsToTxn",
+  platformatic: "Produce"
+} as const satisfies Record<DriverName, ClosedEpochs.Registration>
+
+const playFaulted = (
+  stage: Stage.Stage,
+  one: Case,
+  driverName: DriverName,
+  expected: Expectation.Expectation,
+  closed: Closed,
+  problems: Array<string>,
+  before: Effect.Effect<Runs.Opened, unknown, KafkaDriver | EmbeddedKafka.EmbeddedKafka>
 ): Effect.Effect<void, unknown, KafkaDriver | EmbeddedKafka.EmbeddedKafka> =>
   Effect.gen(function*() {
     const { isFresh, work } = one.row
-    const expected = one.expected[driverName]
-    const closed = makeClosed(stage)
-    yield* closed.open
-    const first = yield* Runs.open(stage)
-    problems.push(...shouldCommit("T1", first, (yield* runOn(stage, first, "T1")).runs))
-    yield* Truth.awaitComplete(stage)
-    yield* closed.afterRun
-    if (isFresh) yield* Effect.andThen(first.close, closed.afterLast)
-
+    const first = isFresh ? null : yield* before
     const startedAt = yield* Clock.currentTimeMillis
     const fault = yield* inject(stage, one, driverName, problems)
     if (isFresh) yield* closed.open
-    const opened = isFresh ? yield* Runs.open(stage) : first
+    const opened = first ?? (yield* Runs.open(stage))
     let isLate = isFresh
     const late = Effect.suspend(() => {
       if (!isLate) return Effect.void
@@ -149,6 +180,7 @@ const play = (
         between: late,
         onSettled: closed.afterRun
       })
+    yield* fault.settled
     if (one.occurrence === "always") yield* fault.end
 
     const hooks = isFresh ? {} : { between: fault.release }
@@ -194,7 +226,7 @@ const runOn = (
 const reopen = (
   stage: Stage.Stage,
   opened: Runs.Opened,
-  closed: ReturnType<typeof makeClosed>
+  closed: Closed
 ): Effect.Effect<Runs.Opened, never, KafkaDriver> =>
   Effect.gen(function*() {
     yield* Effect.andThen(opened.close, closed.afterLast)
@@ -292,9 +324,12 @@ const laterProblems = (
   })
 
 /** Looks for requests of a closed scope or producer in the wire log. */
-const makeClosed = ({ entries, options, proxy }: Stage.Stage) => {
+const makeClosed = (
+  { entries, options, proxy }: Stage.Stage,
+  registersBy: ClosedEpochs.Registration
+) => {
   const { transactionalId } = options
-  const epochs = ClosedEpochs.make("AddPartitionsToTxn")
+  const epochs = ClosedEpochs.make(registersBy)
   const note = (...steps: ReadonlyArray<"begin" | "close">) =>
     Effect.map(proxy.log.position, (position) => {
       for (const step of steps) epochs.note(transactionalId, step, position)
@@ -310,6 +345,8 @@ const makeClosed = ({ entries, options, proxy }: Stage.Stage) => {
     })
   }
 }
+
+type Closed = ReturnType<typeof makeClosed>
 
 /** An InitProducerId that was lost has no epoch to wait for. */
 const answered = (entry: FaultProxyWireLog.Entry): FaultProxyWireLog.Entry =>

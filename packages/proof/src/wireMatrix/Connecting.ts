@@ -19,14 +19,20 @@ import type { Section } from "./Line.ts"
 const place = {
   isOfTransaction: false,
   isFresh: false,
-  earlier: { kafkajs: 0 },
+  earlier: { kafkajs: 0, platformatic: 0 },
   work: "records",
   listener: "plaintext"
 } as const satisfies Partial<Row>
 
 const lost = ["dropRequest", "dropResponse", "resetBefore", "resetAfter", "delay", "mute"] as const
 
-const heldIsHarmless = {
+/**
+ * Why a question has no case of `hold`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const heldIsHarmless = {
   actions: ["hold"],
   why: "it does nothing, so it can do nothing late"
 } as const
@@ -126,6 +132,10 @@ const saslAuthenticate: Section = {
   ]
 }
 
+const lookAgain = [...Codes.leader, "UNKNOWN_TOPIC_OR_PARTITION", ...Codes.transient] as const
+
+const askedOnce = "kafkajs asks for the count and then for the leader, platformatic once for both"
+
 const metadata: Section = {
   row: { ...place, name: "Metadata", api: "Metadata", request: "Metadata", work: "new topic" },
   without: heldIsHarmless,
@@ -140,12 +150,20 @@ const metadata: Section = {
     why: "the answer to a look-up of topics is about topics alone"
   },
   lines: [
-    { actions: lost, on: ["first", "second", "twice"], expected: { kafkajs: ok } },
-    { actions: ["dropRequest"], on: ["always"], expected: { kafkajs: runAgain("TimedOut") } },
+    { actions: lost, on: ["first", "twice"], expected: { kafkajs: ok } },
     {
-      codes: [...Codes.leader, "UNKNOWN_TOPIC_OR_PARTITION", ...Codes.transient],
-      on: ["first", "second"],
-      expected: { kafkajs: ok }
+      actions: lost,
+      on: ["second"],
+      expected: { kafkajs: ok, platformatic: null },
+      why: askedOnce
+    },
+    { actions: ["dropRequest"], on: ["always"], expected: { kafkajs: runAgain("TimedOut") } },
+    { codes: lookAgain, on: ["first"], expected: { kafkajs: ok } },
+    {
+      codes: lookAgain,
+      on: ["second"],
+      expected: { kafkajs: ok, platformatic: null },
+      why: askedOnce
     },
     {
       codes: ["LEADER_NOT_AVAILABLE"],
@@ -171,7 +189,7 @@ const metadata: Section = {
     {
       codes: ["TOPIC_AUTHORIZATION_FAILED", "INVALID_TOPIC_EXCEPTION"],
       on: ["second"],
-      expected: { kafkajs: ok },
+      expected: { kafkajs: ok, platformatic: null },
       why: "it is the session's, which looks a second time for a partition that it does not find"
     },
     {
@@ -183,7 +201,13 @@ const metadata: Section = {
   ]
 }
 
-const noCoordinatorAnswer = {
+/**
+ * Codes that no look-up of a coordinator is answered with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const noCoordinatorAnswer = {
   codes: [
     "TOPIC_AUTHORIZATION_FAILED",
     "CLUSTER_AUTHORIZATION_FAILED",
@@ -205,6 +229,7 @@ const findCoordinator: Section = {
     isOfTransaction: true
   },
   without: heldIsHarmless,
+  notSent: { platformatic: "it remembers coordinators until one has moved" },
   never: noCoordinatorAnswer,
   lines: [
     { actions: lost, on: ["first", "second"], expected: { kafkajs: ok } },
@@ -243,9 +268,10 @@ const findCoordinatorOfCommit: Section = {
     request: "FindCoordinator",
     isOfTransaction: true,
     // One before each registration.
-    earlier: { kafkajs: 2 }
+    earlier: { kafkajs: 2, platformatic: 0 }
   },
   without: heldIsHarmless,
+  notSent: { platformatic: "it remembers coordinators until one has moved" },
   never: noCoordinatorAnswer,
   lines: [
     {
@@ -379,11 +405,16 @@ const initProducerIdAfterCommit: Section = {
       expected: { kafkajs: { kind: "unknown", next: "Unreachable" } },
       why: fenceFails
     },
+    { codes: Codes.rights, on: ["first"], expected: { kafkajs: unknown }, why: fenceFails },
     {
-      codes: [...Codes.rights, ...Codes.fences],
+      codes: Codes.fences,
       on: ["first"],
-      expected: { kafkajs: unknown },
-      why: fenceFails
+      expected: {
+        kafkajs: unknown,
+        platformatic: { kind: "resolved committed", next: "ProducerFenced" }
+      },
+      why:
+        "platformatic names whom it replaces: refused, another instance has, and the log is final"
     }
   ]
 }

@@ -10,6 +10,7 @@ import {
   type Expectation,
   fatal,
   fenced,
+  ok,
   resolvedAborted,
   resolvedCommitted,
   runAgain,
@@ -20,7 +21,7 @@ import type { Section } from "./Line.ts"
 const place = {
   isOfTransaction: true,
   isFresh: false,
-  earlier: { kafkajs: 0 },
+  earlier: { kafkajs: 0, platformatic: 0 },
   work: "records",
   listener: "plaintext"
 } as const satisfies Partial<Row>
@@ -39,6 +40,9 @@ const appendFailed = [
   "KAFKA_STORAGE_ERROR"
 ] as const
 
+const cannotRepeat =
+  "kafkajs cannot repeat it: the next session aborts what was not decided; platformatic can"
+
 const commit: Section = {
   row: { ...place, name: "EndTxn (commit)", api: "EndTxn", request: "EndTxn", commit: true },
   never,
@@ -46,36 +50,37 @@ const commit: Section = {
     {
       actions: ["dropRequest", "resetBefore", "delay"],
       on: ["first", "twice"],
-      expected: { kafkajs: resolvedAborted },
-      why: "kafkajs cannot repeat it: the next session aborts what was not decided"
+      expected: { kafkajs: resolvedAborted, platformatic: ok },
+      why: cannotRepeat
     },
     {
       actions: ["dropResponse", "resetAfter", "mute"],
       on: ["first"],
-      expected: { kafkajs: resolvedCommitted }
+      expected: { kafkajs: resolvedCommitted, platformatic: ok },
+      why: "repeated, it is known to be a repetition by its epoch, and is answered again"
     },
     {
       actions: ["hold"],
       on: ["first"],
-      expected: { kafkajs: resolvedAborted },
+      expected: { kafkajs: resolvedAborted, platformatic: ok },
       why: "the late one has an old epoch, and decides no other transaction (KAFKA-17754)"
     },
     {
       codes: ["COORDINATOR_LOAD_IN_PROGRESS", "CONCURRENT_TRANSACTIONS"],
       on: ["first", "twice"],
-      expected: { kafkajs: runAgain("CommitRefused") },
+      expected: { kafkajs: runAgain("CommitRefused"), platformatic: ok },
       why: "answered before the transaction's state is touched, so certainly not done"
     },
     {
       codes: appendFailed,
       on: ["first"],
-      expected: { kafkajs: resolvedAborted },
+      expected: { kafkajs: resolvedAborted, platformatic: ok },
       why: "an append that failed may still be found by the next coordinator; here it is not"
     },
     {
       acted: ["COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR", "REQUEST_TIMED_OUT"],
       on: ["first"],
-      expected: { kafkajs: resolvedCommitted },
+      expected: { kafkajs: resolvedCommitted, platformatic: ok },
       why: "an append that failed may still be found by the next coordinator; here it is"
     },
     {
@@ -88,7 +93,7 @@ const commit: Section = {
       codes: Codes.fences,
       on: ["first"],
       expected: { kafkajs: fenced },
-      why: "to the only attempt: whoever has the newer epoch aborted the transaction to get it"
+      why: "to the first attempt: whoever has the newer epoch aborted the transaction to get it"
     },
     {
       codes: Codes.rights,

@@ -19,6 +19,18 @@ export type Doing =
   | { readonly acted: ReadonlyArray<ErrorName> }
 
 /**
+ * What is expected of kafkajs, and of another driver where that differs; `null` where it cannot
+ * happen there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Expected {
+  readonly kafkajs: Expectation | null
+  readonly platformatic?: Expectation | null
+}
+
+/**
  * One line of the table, which stands for a case for each of its actions or codes and each of its
  * occurrences.
  *
@@ -27,7 +39,7 @@ export type Doing =
  */
 export type Line = Doing & {
   readonly on: ReadonlyArray<Occurrence>
-  readonly expected: Readonly<Record<DriverName, Expectation>>
+  readonly expected: Expected
   readonly why?: string
 }
 
@@ -38,6 +50,7 @@ export type Line = Doing & {
  *
  * *Shape*
  * - `without`: mechanical actions that it has no case for, and why.
+ * - `notSent`: drivers that do not send the request at this place, and why.
  * - `never`: codes of the error table that no broker answers the request with, and why.
  *
  * @category models
@@ -47,6 +60,7 @@ export interface Section {
   readonly row: Row
   readonly lines: ReadonlyArray<Line>
   readonly without?: { readonly actions: ReadonlyArray<Mechanical>; readonly why: string }
+  readonly notSent?: { readonly [D in DriverName]?: string }
   readonly never: { readonly codes: ReadonlyArray<ErrorName>; readonly why: string }
 }
 
@@ -56,19 +70,38 @@ export interface Section {
  * @category operations
  * @since 0.1.0
  */
-export const casesOf = ({ lines, row }: Section): ReadonlyArray<Case> =>
-  lines.flatMap((line) =>
+export const casesOf = (section: Section): ReadonlyArray<Case> =>
+  section.lines.flatMap((line) =>
     line.on.flatMap((occurrence) =>
       doings(line).map(({ action, code }): Case => ({
-        row,
+        row: section.row,
         action,
         code,
         occurrence,
-        expected: line.expected,
+        expected: {
+          kafkajs: expectedOf(section, line, "kafkajs"),
+          platformatic: expectedOf(section, line, "platformatic")
+        },
         why: line.why ?? null
       }))
     )
   )
+
+/**
+ * What a line expects of a driver; `null` where it cannot happen there.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const expectedOf = (
+  { notSent }: Section,
+  { expected }: Line,
+  driver: DriverName
+): Expectation | null => {
+  if (notSent?.[driver] !== undefined) return null
+  const own = expected[driver]
+  return own === undefined ? expected.kafkajs : own
+}
 
 /**
  * What a line does, one by one.

@@ -5,6 +5,7 @@
  */
 import * as ErrorCode from "@kafka-once/core/ErrorCode"
 import type { Request } from "@kafka-once/core/KafkaDriver"
+import * as Asking from "./Asking.ts"
 import { mechanical, type Row } from "./Case.ts"
 import * as Codes from "./Codes.ts"
 import * as Connecting from "./Connecting.ts"
@@ -20,6 +21,7 @@ import * as Writing from "./Writing.ts"
  */
 export const all: ReadonlyArray<Section> = [
   ...Connecting.sections,
+  ...Asking.sections,
   ...Writing.sections,
   ...Ending.sections
 ]
@@ -47,7 +49,6 @@ export const ofConsumers: ReadonlyArray<Request> = [
  */
 export const ofOperators: ReadonlyArray<Request> = [
   "ListTransactions",
-  "DescribeTransactions",
   "DescribeProducers",
   "DescribeConfigs",
   "WriteTxnMarkers"

@@ -48,8 +48,9 @@ const requestTimeoutMillis = 500
 export const timeouts = {
   requestTimeout: requestTimeoutMillis,
   deliveryTimeout: "1900 millis",
-  commitTimeout: "1400 millis",
-  abortTimeout: "1400 millis",
+  // Three attempts, where the driver can repeat it.
+  commitTimeout: "1900 millis",
+  abortTimeout: "1900 millis",
   drainTimeout: "2400 millis",
   resolveTimeout: "3 seconds",
   initializeTimeout: "2500 millis"

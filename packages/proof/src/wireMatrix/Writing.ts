@@ -11,7 +11,7 @@ import type { Section } from "./Line.ts"
 const place = {
   isOfTransaction: true,
   isFresh: false,
-  earlier: { kafkajs: 0 },
+  earlier: { kafkajs: 0, platformatic: 0 },
   work: "records",
   listener: "plaintext"
 } as const satisfies Partial<Row>
@@ -31,6 +31,8 @@ const never = {
   why: "hand-shakes are over when it is sent"
 } as const
 
+const byTheWritten = "at version 2 of the protocol records and offsets register by themselves"
+
 const addPartitions: Section = {
   row: {
     ...place,
@@ -39,6 +41,7 @@ const addPartitions: Section = {
     request: "AddPartitionsToTxn"
   },
   never,
+  notSent: { platformatic: byTheWritten },
   lines: [
     {
       actions: all,
@@ -179,6 +182,7 @@ const addOffsets: Section = {
     work: "offsets"
   },
   never,
+  notSent: { platformatic: byTheWritten },
   lines: [
     { actions: all, on: ["first", "second"], expected: { kafkajs: ok } },
     {
