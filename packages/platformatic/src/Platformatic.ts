@@ -77,7 +77,7 @@ export class PlatformaticError
 }
 
 /**
- * What the driver can do. It has no consumer yet.
+ * What the driver can do.
  *
  * @category models
  * @since 0.1.0
