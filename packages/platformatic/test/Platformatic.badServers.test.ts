@@ -93,7 +93,7 @@ const rows: ReadonlyArray<Row> = [
   [
     "speaks no version of ApiVersions that is known",
     (asked) => framed(asked, Buffer.from([0, 35, 0, 0, 0, 0])),
-    "Connect: NotKafka"
+    "Connect: 35"
   ],
   ["knows no transactions", (asked) => apiVersions(asked, [18, 3]), "FindCoordinator: 35"],
   ["goes silent", after(() => null), "FindCoordinator: NoAnswer"],

@@ -2,7 +2,6 @@
  * What a broker speaks, and which version of the transaction protocol its cluster has agreed on.
  */
 import { apiVersionsV3, apiVersionsV4, type Connection, type Reader } from "@platformatic/kafka"
-import { withCodes } from "./message.ts"
 
 export interface Offered {
   /** From a request's key to the oldest and the newest version of it. */
@@ -17,7 +16,17 @@ export const key = 18
 
 const unsupportedVersion = 35
 
-type Answer = ReturnType<typeof apiVersionsV4.parseResponse>
+/** What the broker offers, or the code with which it has refused to say so. */
+type Answer = ReturnType<typeof apiVersionsV4.parseResponse> | number
+
+/** The broker has refused to tell what it speaks. */
+export class ApiVersionsRefused extends Error {
+  readonly code: number
+  constructor(code: number) {
+    super(`ApiVersions was refused with code ${code}`)
+    this.code = code
+  }
+}
 
 const softwareName = "kafka-once"
 const softwareVersion = "0.1.0"
@@ -28,30 +37,33 @@ export const ask = (
   done: (error: unknown, offered: Offered | null) => void
 ): void =>
   send(connection, 4, (error, answer) => {
-    if (answer === "unsupported") send(connection, 3, (error, answer) => tell(error, answer, done))
-    else tell(error, answer, done)
+    if (answer === unsupportedVersion) {
+      send(connection, 3, (error, answer) => tell(error, answer, done))
+    } else tell(error, answer, done)
   })
 
 const tell = (
   error: unknown,
-  answer: Answer | "unsupported" | undefined,
+  answer: Answer | undefined,
   done: (error: unknown, offered: Offered | null) => void
-): void =>
-  answer === undefined || answer === "unsupported"
-    ? done(error ?? new Error("The broker speaks no version of ApiVersions that is known"), null)
-    : done(null, offeredIn(answer))
+): void => {
+  if (answer === undefined) return done(error, null)
+  if (typeof answer === "number") return done(new ApiVersionsRefused(answer), null)
+  done(null, offeredIn(answer))
+}
 
 const send = (
   connection: Connection,
   version: 3 | 4,
-  done: (error: unknown, answer: Answer | "unsupported" | undefined) => void
+  done: (error: unknown, answer: Answer | undefined) => void
 ): void => {
   const { createRequest, parseResponse } = version === 4 ? apiVersionsV4 : apiVersionsV3
-  const read = (_id: number, _key: number, _version: number, reader: Reader) =>
-    // A broker answers a version that it does not know in the format of version 0.
-    reader.peekInt16(0) === unsupportedVersion
-      ? "unsupported" as const
-      : withCodes(() => parseResponse(0, key, version, reader))
+  const read = (_id: number, _key: number, _version: number, reader: Reader): Answer => {
+    // A broker answers a version that it does not know in the format of version 0, and where it
+    // refuses there is nothing after the code.
+    const code = reader.peekInt16(0)
+    return code === 0 ? parseResponse(0, key, version, reader) : code
+  }
   // The header of the answer never has tagged fields, so that old clients can read it.
   connection.send(
     key,
@@ -64,7 +76,7 @@ const send = (
   )
 }
 
-const offeredIn = (answer: Answer): Offered => ({
+const offeredIn = (answer: Exclude<Answer, number>): Offered => ({
   versions: new Map(
     answer.apiKeys.map(({ apiKey, maxVersion, minVersion }) => [apiKey, [minVersion, maxVersion]])
   ),

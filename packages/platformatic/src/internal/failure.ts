@@ -3,6 +3,7 @@
  */
 import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
 import { AuthenticationError, NetworkError, ProtocolError } from "@platformatic/kafka"
+import { ApiVersionsRefused } from "./apiVersions.ts"
 
 /** The port's error for a code that a broker answered. */
 export const answered = (request: Request, code: number, detail?: string): DriverError =>
@@ -38,6 +39,7 @@ const saslAuthenticationFailed = 58
 export const codeIn = (error: unknown): number | null => {
   const chain = causesOf(error)
   for (const one of chain) {
+    if (one instanceof ApiVersionsRefused) return one.code
     if (one instanceof ProtocolError && typeof one["apiCode"] === "number") return one["apiCode"]
   }
   // The client itself refused what the server proved: a bad nonce, too few iterations.

@@ -6,11 +6,66 @@ import {
   FindCoordinatorKeyTypes,
   findCoordinatorV3,
   metadataV9,
-  offsetFetchV7
+  offsetFetchV7,
+  type Reader
 } from "@platformatic/kafka"
 import { type Message, withCodes } from "./message.ts"
 
-export type Metadata = ReturnType<typeof metadataV9.parseResponse>
+export interface Metadata {
+  readonly brokers: ReadonlyArray<{
+    readonly nodeId: number
+    readonly host: string
+    readonly port: number
+  }>
+  readonly topics: ReadonlyArray<{
+    readonly errorCode: number
+    readonly name: string
+    readonly partitions: ReadonlyArray<{
+      readonly errorCode: number
+      readonly partitionIndex: number
+      readonly leaderId: number
+    }>
+  }>
+}
+
+const readMetadata = (reader: Reader): Metadata => {
+  reader.readInt32()
+  const brokers = reader.readArray(() => {
+    const broker = {
+      nodeId: reader.readInt32(),
+      host: reader.readString(),
+      port: reader.readInt32()
+    }
+    // The rack.
+    reader.readNullableString()
+    return broker
+  })
+  // The cluster's id and its controller.
+  reader.readNullableString()
+  reader.readInt32()
+  return { brokers, topics: reader.readArray(() => readTopic(reader)) }
+}
+
+const readTopic = (reader: Reader): Metadata["topics"][number] => {
+  const errorCode = reader.readInt16()
+  const name = reader.readString()
+  // Whether it is one of the broker's own.
+  reader.readInt8()
+  const partitions = reader.readArray(() => {
+    const partition = {
+      errorCode: reader.readInt16(),
+      partitionIndex: reader.readInt32(),
+      leaderId: reader.readInt32()
+    }
+    // The leader's epoch, the replicas, and those that are in sync and offline.
+    reader.readInt32()
+    for (let list = 0; list < 3; list++) reader.readArray(() => reader.readInt32(), true, false)
+    return partition
+  })
+  // What the principal may do.
+  reader.readInt32()
+  return { errorCode, name, partitions }
+}
 
 /** Of these topics, or with `null` of all that the principal may see. */
 export const metadata = (topics: ReadonlyArray<string> | null): Message<Metadata> => ({
@@ -19,7 +74,7 @@ export const metadata = (topics: ReadonlyArray<string> | null): Message<Metadata
   versions: [9, 9],
   flexibleFrom: 9,
   write: () => metadataV9.createRequest(topics === null ? null : [...topics], false, false, false),
-  read: (reader, version) => withCodes(() => metadataV9.parseResponse(0, 3, version, reader))
+  read: readMetadata
 })
 
 export type CoordinatorOf = "group" | "transaction"
