@@ -10,6 +10,7 @@ import { ProducerEvent } from "../ProducerEvent.ts"
 import * as ProducerOptions from "../ProducerOptions.ts"
 import * as TransactionState from "../TransactionState.ts"
 import { guarded } from "./guardedDriver.ts"
+import * as Heard from "./heard.ts"
 import { reopen } from "./liveSession.ts"
 import { makeSticky } from "./partitioner.ts"
 import { type Lanes, transition } from "./producerCore.ts"
@@ -52,6 +53,7 @@ const makeLanes = (
         driver,
         requestTimeout: settings.requestTimeout,
         scope,
+        heard: yield* Heard.CurrentHeard,
         onLost: (last) =>
           Effect.andThen(
             Effect.logWarning("kafka-once: no broker answers", { transactionalId, last }),

@@ -1,10 +1,11 @@
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
+import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { KafkaDriver } from "../KafkaDriver.ts"
 import { KafkaError, Unreachable } from "../KafkaError.ts"
+import * as Heard from "./heard.ts"
 
 /**
  * Whether any broker answers, as one producer knows it.
@@ -21,10 +22,11 @@ export interface Reachability {
 }
 
 // Probes start at 100 ms apart and end at 5 s apart, jittered, for as long as nothing answers.
-const probeSchedule = Schedule.min([
-  Schedule.exponential("100 millis", 2),
-  Schedule.spaced("5 seconds")
-]).pipe(Schedule.jittered)
+const firstPauseMillis = 100
+const longestPauseMillis = 5_000
+
+const jittered = (millis: number): Effect.Effect<number> =>
+  Effect.map(Random.nextBetween(0.8, 1.2), (factor) => millis * factor)
 
 /**
  * Makes the reachability of one producer; its probe runs in `scope`.
@@ -33,6 +35,7 @@ export const make = (options: {
   readonly driver: KafkaDriver["Service"]
   readonly requestTimeout: Duration.Duration
   readonly scope: Scope.Scope
+  readonly heard: Heard.Heard | null
   readonly onLost: (last: string) => Effect.Effect<void>
   readonly onFound: Effect.Effect<void>
 }): Reachability => {
@@ -41,16 +44,25 @@ export const make = (options: {
   const found = Effect.suspend(() => {
     if (lost === null) return Effect.void
     lost = null
+    Heard.tell(options.heard)
     return options.onFound
   })
 
-  const probe = options.driver.probe.pipe(
-    Effect.timeout(options.requestTimeout),
-    Effect.retry(probeSchedule),
-    // The schedule never ends, so only the producer's scope or an answer ends the probe.
-    Effect.ignore,
-    Effect.andThen(found)
-  )
+  // Only the producer's scope or an answer ends the probe.
+  const probe = Effect.gen(function*() {
+    for (let pause = firstPauseMillis;; pause = Math.min(pause * 2, longestPauseMillis)) {
+      const told = yield* Effect.raceFirst(
+        Effect.match(Effect.timeout(options.driver.probe, options.requestTimeout), {
+          onSuccess: () => "answered",
+          onFailure: () => "silence"
+        }),
+        Effect.as(Heard.next(options.heard), "heard elsewhere")
+      )
+      if (told === "answered") return yield* found
+      // A question that is on its way when a broker is heard may be lost: it is asked again.
+      if (told === "silence") yield* Heard.pause(options.heard, yield* jittered(pause))
+    }
+  })
 
   return {
     check: (operation, clock) => {

@@ -13,6 +13,7 @@ import type { GroupMembership } from "../../GroupOffsets.ts"
 import type { KafkaDriver } from "../../KafkaDriver.ts"
 import { KafkaError, type Operation, type Reason } from "../../KafkaError.ts"
 import { describe, reasonOf, verdictOf } from "../classify.ts"
+import type { Heard } from "../heard.ts"
 import type { Lane } from "./lane.ts"
 import type { ConsumerMetrics } from "./metrics.ts"
 
@@ -25,6 +26,7 @@ export interface Member {
   readonly driver: KafkaDriver["Service"]
   readonly events: PubSub.PubSub<ConsumerEvent>
   readonly metrics: ConsumerMetrics
+  readonly heard: Heard | null
   /**
    * What runs while a partition is owned; it ends by itself soon after the lane is revoked, and
    * where it fails, so does the member.

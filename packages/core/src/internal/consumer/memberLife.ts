@@ -11,6 +11,7 @@ import * as ConsumerOptions from "../../ConsumerOptions.ts"
 import { KafkaDriver } from "../../KafkaDriver.ts"
 import { KafkaError, UnknownTopic } from "../../KafkaError.ts"
 import { guarded } from "../guardedDriver.ts"
+import { CurrentHeard } from "../heard.ts"
 import { untilDeadline } from "../repeat.ts"
 import { letGo } from "./assignment.ts"
 import type { Lane } from "./lane.ts"
@@ -69,6 +70,7 @@ export const make = <E, R>(
       driver,
       events,
       metrics: metricsOf(settings.groupId),
+      heard: yield* CurrentHeard,
       own: (lane) => orFail(Effect.provideContext(own(member, lane), context)),
       endingTime,
       scope,

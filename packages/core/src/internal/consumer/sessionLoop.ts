@@ -9,6 +9,7 @@ import { DriverError, Failure } from "../../DriverError.ts"
 import { KafkaError, TimedOut, Unreachable, UnsupportedByDriver } from "../../KafkaError.ts"
 import { toKey } from "../../TopicPartition.ts"
 import { describe, verdictOf } from "../classify.ts"
+import * as Heard from "../heard.ts"
 import { closeScope } from "../liveSession.ts"
 import { assigned, lost, revoking } from "./assignment.ts"
 import * as Lane from "./lane.ts"
@@ -111,7 +112,7 @@ const handle = (
   switch (event._tag) {
     case "Assigned":
       return Effect.andThen(
-        noteReachable(member),
+        heard(member),
         // What is assigned while the member leaves is not taken up.
         member.closing
           ? Effect.void
@@ -136,9 +137,16 @@ const handle = (
           last: describe(event.error)
         })
     case "Recovered":
-      return noteReachable(member)
+      return heard(member)
   }
 }
+
+/** The session itself has had an answer, not what works in one of its partitions. */
+const heard = (member: Member): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (member.unreachable !== null) Heard.tell(member.heard)
+    return noteReachable(member)
+  })
 
 const prepareNext = (
   member: Member,
@@ -158,7 +166,7 @@ const prepareNext = (
         last: describe(error)
       })
     }
-    yield* Effect.sleep(pauseMillis(member.failures))
+    yield* Heard.pause(member.heard, pauseMillis(member.failures))
   })
 
 // FENCED_INSTANCE_ID: another process has this static member's name. GROUP_MAX_SIZE_REACHED and an

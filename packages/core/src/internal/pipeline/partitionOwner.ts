@@ -10,6 +10,7 @@ import * as TransactionalProducer from "../../TransactionalProducer.ts"
 import type { Lane } from "../consumer/lane.ts"
 import { type Member, noteUnreachable, pauseMillis } from "../consumer/member.ts"
 import { whileOwned } from "../consumer/positions.ts"
+import * as Heard from "../heard.ts"
 import type { PipelineMetrics } from "./pipelineMetrics.ts"
 import * as Worker from "./worker.ts"
 import * as WorkLane from "./workLane.ts"
@@ -38,7 +39,7 @@ export const ownAlone = <K, V, E, R>(
       // Two pipelines that share group and prefix in different clusters' names, or a second one
       // that is not in the group: each would take the id from the other for ever.
       if (fences >= maxFences) return yield* Effect.fail(failure)
-      yield* pause(lane, Math.max(1, fences))
+      yield* whileOwned(lane, Effect.sleep(pauseMillis(Math.max(1, fences))))
     }
   })
 
@@ -54,9 +55,6 @@ const isProducerFenced = (error: unknown): boolean =>
 
 const isStillMember = (lane: Lane): Effect.Effect<boolean> =>
   Effect.match(lane.session.heartbeat, { onSuccess: () => true, onFailure: () => false })
-
-const pause = (lane: Lane, failures: number): Effect.Effect<void> =>
-  Effect.asVoid(whileOwned(lane, Effect.sleep(pauseMillis(failures))))
 
 const workOn = <K, V, E, R>(
   settings: Settings<K, V, E, R>,
@@ -115,7 +113,7 @@ const initialise = <K, V, E, R>(
       const { reason, recovery } = exit.failure
       if (recovery !== "retry") return yield* Effect.fail(exit.failure)
       if (reason._tag === "Unreachable") yield* noteUnreachable(member, reason.last)
-      yield* pause(lane, failures)
+      yield* whileOwned(lane, Heard.pause(member.heard, pauseMillis(failures)))
     }
     return null
   })

@@ -11,6 +11,7 @@ import * as TransactionalProducer from "../../TransactionalProducer.ts"
 import type { Lane } from "../consumer/lane.ts"
 import type { Member } from "../consumer/member.ts"
 import * as MemberLife from "../consumer/memberLife.ts"
+import * as Heard from "../heard.ts"
 import { ownAlone } from "./partitionOwner.ts"
 import { metricsOf, type PipelineMetrics } from "./pipelineMetrics.ts"
 import * as Worker from "./worker.ts"
@@ -50,7 +51,7 @@ export const make = <K, V, E, R>(
       required,
       own
     )
-  })
+  }).pipe(Effect.provideServiceEffect(Heard.CurrentHeard, Effect.sync(Heard.make)))
 
 interface Shared<K, V, E, R> {
   readonly worker: Worker.Worker<K, V, E, R>

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { Settings } from "../../ExactlyOnceOptions.ts"
 import { isKafkaError, type KafkaError } from "../../KafkaError.ts"
 import type { Transaction } from "../../Transaction.ts"
@@ -287,8 +288,22 @@ const passOrFail = <K, V, E, R>(
     const { member } = lanes[0]!
     if (reason._tag === "Unreachable") yield* noteUnreachable(member, reason.last)
     worker.failures += 1
-    yield* Effect.timeoutOption(awaitStopped(worker), pauseMillis(worker.failures))
+    yield* Effect.timeoutOption(
+      reason._tag === "Unreachable"
+        ? Effect.raceFirst(awaitStopped(worker), awaitReachable(worker))
+        : awaitStopped(worker),
+      pauseMillis(worker.failures)
+    )
   })
+
+/**
+ * Waits until a broker answers the producer again. Until then each of its transactions fails at
+ * once.
+ */
+const awaitReachable = <K, V, E, R>({ producer }: Worker<K, V, E, R>): Effect.Effect<void> =>
+  Effect.asVoid(
+    Stream.runHead(Stream.filter(producer.events, ({ _tag }) => _tag === "Reachable"))
+  )
 
 /**
  * Waits until a lane is taken away: it does not wait for the rest of a pause.
