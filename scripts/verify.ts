@@ -137,7 +137,7 @@ const parts: ReadonlyArray<Part> = [
   },
   {
     name: "long suites",
-    budgetSeconds: 240,
+    budgetSeconds: 360,
     full: true,
     steps: [{ ...vitest("what scripts/longSuites.ts names"), env: { KAFKA_ONCE_SUITES: "long" } }]
   },
@@ -177,7 +177,9 @@ const parts: ReadonlyArray<Part> = [
   }
 ]
 
-// A part over its budget fails, but runs on, so that one sees by how much. What hangs is ended.
+// The budgets are those of a quiet machine. A part over its budget is told; one that takes twice its
+// budget fails, but runs on, so that one sees by how much. What hangs is ended.
+const failAfterBudgets = 2
 const killAfterBudgets = 3
 const graceMillis = 15_000
 const leftBehindMillis = 2000
@@ -408,9 +410,16 @@ const runPart = async (part: Part, verbose: boolean): Promise<boolean> => {
   }
   const seconds = (performance.now() - start) / 1000
   const failures = results.filter(({ why }) => why !== null)
-  const over = seconds > part.budgetSeconds
+  const budgets = seconds / part.budgetSeconds
+  const over = budgets > failAfterBudgets
   if (over) total.failed++
-  const verdict = failures.length > 0 ? "FAILED" : over ? "OVER ITS BUDGET" : "ok"
+  const verdict = failures.length > 0
+    ? "FAILED"
+    : over
+    ? "FAILED: TWICE ITS BUDGET"
+    : budgets > 1
+    ? "ok, over its budget"
+    : "ok"
   const time = `${seconds.toFixed(1).padStart(7)} s of ${String(part.budgetSeconds).padStart(4)} s`
   console.log(`${time}   ${verdict}`)
   for (const result of verbose ? results : failures) show(result, verbose ? Infinity : tailLines)
