@@ -58,16 +58,22 @@ const driverOf = (topicPartition: TopicPartition, offset: bigint): KafkaDriver["
           events,
           SessionEvent.Assigned({ membership: nobody, partitions: [topicPartition] })
         )
+        let isTaken = false
         const session: ConsumerSession = {
           nextEvent: Queue.take(events),
           take: () =>
-            Effect.succeed({
-              ...topicPartition,
-              membership: nobody,
-              position: 0n,
-              nextOffset: offset + 1n,
-              records: [{ offset, timestamp: 0n, key: null, value: null, headers: [] }],
-              bytes: 0
+            Effect.suspend(() => {
+              // There is nothing after the one record.
+              if (isTaken) return Effect.never
+              isTaken = true
+              return Effect.succeed({
+                ...topicPartition,
+                membership: nobody,
+                position: 0n,
+                nextOffset: offset + 1n,
+                records: [{ offset, timestamp: 0n, key: null, value: null, headers: [] }],
+                bytes: 0
+              })
             }),
           seek: () => Effect.void,
           pause: () => Effect.void,
