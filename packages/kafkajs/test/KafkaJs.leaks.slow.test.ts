@@ -7,5 +7,5 @@ const seed = Number(process.env["KAFKA_ONCE_SEED"] ?? 5)
 Leaks.suite("kafkajs", (brokers) => KafkaJs.layer({ brokers }), {
   scopes: 20_000,
   seed,
-  timeoutMillis: 900_000
+  timeoutMillis: 1_800_000
 })

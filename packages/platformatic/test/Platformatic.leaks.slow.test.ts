@@ -8,5 +8,5 @@ Leaks.suite("platformatic", (brokers) => Platformatic.layer({ brokers }), {
   scopes: 5_000,
   seed,
   registersBy: "Produce",
-  timeoutMillis: 600_000
+  timeoutMillis: 1_200_000
 })
