@@ -177,8 +177,8 @@ const parts: ReadonlyArray<Part> = [
   }
 ]
 
-// The budgets are those of a quiet machine. A part over its budget is told; one that takes twice its
-// budget fails, but runs on, so that one sees by how much. What hangs is ended.
+// The budgets are those of a quiet machine. A part over its budget is told; one that takes twice
+// its budget fails, but runs on, so that one sees by how much. What hangs is ended.
 const failAfterBudgets = 2
 const killAfterBudgets = 3
 const graceMillis = 15_000

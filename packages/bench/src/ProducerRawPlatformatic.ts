@@ -10,8 +10,8 @@ import type { Client } from "./ProducerTransact.ts"
 export const client =
   (brokers: ReadonlyArray<string>, retryMillis: number | undefined): Client =>
   (transactionalId, { topic }, { raw }) =>
-    Effect.gen(function*() {
-      const producer = yield* Effect.acquireRelease(
+    Effect.map(
+      Effect.acquireRelease(
         Effect.sync(() =>
           new Producer({
             clientId: "bench-raw",
@@ -22,22 +22,23 @@ export const client =
           })
         ),
         (producer) => Effect.ignore(Effect.tryPromise(() => producer.close()), { log: "Warn" })
-      )
-      const messages = raw.map(({ headers, key, value }) => ({
-        topic,
-        key: Buffer.from(key ?? ""),
-        value: Buffer.from(value ?? ""),
-        headers: new Map(
-          Object.entries(headers ?? {}).map(([name, bytes]) => [
-            Buffer.from(name),
-            Buffer.from(String(bytes))
-          ])
-        )
-      }))
-      const transact = Effect.tryPromise(async () => {
-        const transaction = await producer.beginTransaction()
-        await transaction.send({ messages })
-        await transaction.commit()
-      })
-      return transact
-    })
+      ),
+      (producer) => {
+        const messages = raw.map(({ headers, key, value }) => ({
+          topic,
+          key: Buffer.from(key ?? ""),
+          value: Buffer.from(value ?? ""),
+          headers: new Map(
+            Object.entries(headers ?? {}).map(([name, bytes]) => [
+              Buffer.from(name),
+              Buffer.from(String(bytes))
+            ])
+          )
+        }))
+        return Effect.tryPromise(async () => {
+          const transaction = await producer.beginTransaction()
+          await transaction.send({ messages })
+          await transaction.commit()
+        })
+      }
+    )

@@ -190,8 +190,8 @@ const mayRunAgain = <E>(
  *
  * Where there is no evidence yet, as while the transaction is still open, this ends it in the name
  * of the session that left it. A producer that lives on with the transactional id goes on with its
- * next transaction. Where the driver has `epochBump`, whoever has taken the id since is not touched;
- * else a transaction that is open under the id is aborted.
+ * next transaction. Where the driver has `epochBump`, whoever has taken the id since is not
+ * touched; else a transaction that is open under the id is aborted.
  *
  * @category operations
  * @since 0.1.0

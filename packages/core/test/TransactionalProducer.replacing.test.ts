@@ -1,6 +1,7 @@
 /** How a session is replaced where the driver can ask who has the transactional id. */
 import { assert, describe, it } from "@effect/vitest"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
+import type { KafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -158,18 +159,17 @@ describe("an outcome that is asked for later", () => {
       const { exit } = yield* pay(rig, "a")
       Rig.reason(exit, "CommitOutcomeUnknown")
       rig.double.heal()
-      return Effect.provideService(
-        Transaction.resolve(Rig.kafkaError(exit)),
-        KafkaDriver,
-        rig.double.driver
-      )
+      return Rig.kafkaError(exit)
     })
+
+  const resolve = ({ double }: Rig.Rig, error: KafkaError) =>
+    Effect.provideService(Transaction.resolve(error), KafkaDriver, double.driver)
 
   it.effect("is one that its producer outlives", () =>
     Effect.gen(function*() {
       const rig = yield* Rig.make({ capabilities: epochBump })
-      const resolve = yield* leaveOpen(rig)
-      assert.strictEqual((yield* resolve)._tag, "Aborted")
+      const error = yield* leaveOpen(rig)
+      assert.strictEqual((yield* resolve(rig, error))._tag, "Aborted")
       assert(Exit.isSuccess((yield* pay(rig, "b")).exit))
       assert.deepStrictEqual(rig.double.visible(), ["b"])
     }))
@@ -177,12 +177,12 @@ describe("an outcome that is asked for later", () => {
   it.effect("fences nobody who has taken the id since", () =>
     Effect.gen(function*() {
       const rig = yield* Rig.make({ capabilities: epochBump })
-      const resolve = yield* leaveOpen(rig)
+      const error = yield* leaveOpen(rig)
       // The marker cannot be read at first, so that the log alone does not answer.
       rig.double.script("endMarker", Fault.NoAnswer())
       takeOver(rig)
       const owner = rig.double.broker.identityOf("orders-0")
-      const told = yield* Rig.timed(resolve)
+      const told = yield* Rig.timed(resolve(rig, error))
       assert(Exit.isSuccess(told.exit))
       assert.strictEqual(told.exit.value._tag, "Aborted")
       assert.deepStrictEqual(rig.double.broker.identityOf("orders-0"), owner)

@@ -367,7 +367,8 @@ const outages = (it: It, driver: DriverAt): void => {
           yield* bench.proxy.blackhole("both")
           yield* bench.write(50)
           const failed = yield* Effect.forkScoped(running.failed)
-          yield* Effect.sleep("30 seconds") // the fault itself: until the pauses are at their longest
+          // The fault itself: until the pauses are at their longest.
+          yield* Effect.sleep("30 seconds")
           assert.isUndefined(failed.pollUnsafe())
           const healedAt = performance.now()
           yield* bench.proxy.heal

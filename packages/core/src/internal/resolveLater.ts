@@ -35,8 +35,9 @@ export const resolve = (
   })
 
 /**
- * Whoever has taken the id since has ended the transaction, and is left alone. A producer that lives
- * on finds the fence as one of its own, and goes on; without `epochBump` it takes the id back.
+ * Whoever has taken the id since has ended the transaction, and is left alone. A producer that
+ * lives on finds the fence as one of its own, and goes on; without `epochBump` it takes the id
+ * back.
  */
 const fence = (
   driver: KafkaDriver["Service"],

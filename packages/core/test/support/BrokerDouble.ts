@@ -75,14 +75,16 @@ const createTopic = (world: World, topic: string, count: number): void => {
   }
 }
 
+const empty = (): World => ({
+  logs: new Map(),
+  coordinated: new Map(),
+  committed: new Map(),
+  groups: new Map(),
+  regressions: []
+})
+
 export const make = (topics: { readonly [topic: string]: number }) => {
-  const world: World = {
-    logs: new Map(),
-    coordinated: new Map(),
-    committed: new Map(),
-    groups: new Map(),
-    regressions: []
-  }
+  const world = empty()
   let nextProducerId = 1_000n
   let change = Deferred.makeUnsafe<void>()
   const changed = (): void => {
