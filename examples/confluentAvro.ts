@@ -1,15 +1,16 @@
 /**
- * Codecs for Confluent's wire format: a zero byte, the id of a schema in four bytes, big-endian, and
- * a value in Avro as that schema has it.
+ * Codecs for Confluent's wire format: a zero byte, the id of a schema in four bytes, big-endian,
+ * and a value in Avro as that schema has it.
  *
  * A schema has its id for ever, so that each is asked for once. Writers and readers may have
  * different versions: what was written is resolved to the reader's.
  *
- * What is wrong with the bytes is a `CodecError`, and a pipeline takes the record for a dead letter:
- * no wire format, an id that the registry does not know, bytes that its schema does not describe.
- * That the registry does not answer says nothing about the record. It is asked again until it does;
- * a pipeline's transaction ends by its timeout meanwhile and the records are read again, and after
- * three times the pipeline fails with `TransactionTimedOut`. No record is lost to an outage.
+ * What is wrong with the bytes is a `CodecError`, and a pipeline takes the record for a dead
+ * letter: no wire format, an id that the registry does not know, bytes that its schema does not
+ * describe. That the registry does not answer says nothing about the record. It is asked again
+ * until it does; a pipeline's transaction ends by its timeout meanwhile and the records are read
+ * again, and after three times the pipeline fails with `TransactionTimedOut`. No record is lost to
+ * an outage.
  */
 import * as Topic from "@kafka-once/core/Topic"
 import avro from "avsc"

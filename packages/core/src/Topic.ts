@@ -43,8 +43,8 @@ export class CodecError extends Data.TaggedError("CodecError")<{ readonly proble
  *
  * **Gotchas**
  *
- * What fails is the record's fault: a pipeline puts it among the dead letters. A look-up that cannot
- * be answered now, as of a registry that is being restarted, must wait and not fail.
+ * What fails is the record's fault: a pipeline puts it among the dead letters. A look-up that
+ * cannot be answered now, as of a registry that is being restarted, must wait and not fail.
  *
  * @category models
  * @since 0.1.0
