@@ -56,113 +56,124 @@ const Known = Schema.Struct({
   schemaType: Schema.optional(Schema.String)
 })
 
-/** Codecs whose schemas are in the registry at a URL. */
-export const make = (url: string): Effect.Effect<ConfluentAvro, never, HttpClient> =>
+/** What is asked of a registry, each thing once. */
+interface Registry {
+  readonly writerOf: (id: number) => Effect.Effect<avro.Type, Topic.CodecError>
+  readonly idOf: (subject: string, schema: string) => Effect.Effect<number, Topic.CodecError>
+}
+
+const ask = <A>(
+  client: HttpClient,
+  request: HttpClientRequest.HttpClientRequest,
+  answer: Schema.Codec<A, unknown>,
+  refused: (status: number) => Topic.CodecError
+): Effect.Effect<A, Topic.CodecError> =>
+  Effect.gen(function*() {
+    const response = yield* client.execute(request)
+    const { status } = response
+    if (status >= 500 || status === 429) return yield* new Unavailable()
+    if (status !== 200) return yield* Effect.fail(refused(status))
+    return yield* HttpClientResponse.schemaBodyJson(answer)(response)
+  }).pipe(
+    Effect.timeout("3 seconds"),
+    Effect.mapError((error) => error._tag === "CodecError" ? error : new Unavailable()),
+    Effect.retry({ schedule: untilAnswered, while: ({ _tag }) => _tag === "Unavailable" }),
+    Effect.catchTag("Unavailable", Effect.die)
+  )
+
+const makeRegistry = (url: string): Effect.Effect<Registry, never, HttpClient> =>
   Effect.gen(function*() {
     const client = yield* HttpClient
-
-    const ask = <A>(
-      request: HttpClientRequest.HttpClientRequest,
-      answer: Schema.Codec<A, unknown>,
-      refused: (status: number) => Topic.CodecError
-    ): Effect.Effect<A, Topic.CodecError> =>
-      Effect.gen(function*() {
-        const response = yield* client.execute(request)
-        const { status } = response
-        if (status >= 500 || status === 429) return yield* new Unavailable()
-        if (status !== 200) return yield* Effect.fail(refused(status))
-        return yield* HttpClientResponse.schemaBodyJson(answer)(response)
-      }).pipe(
-        Effect.timeout("3 seconds"),
-        Effect.mapError((error) => error._tag === "CodecError" ? error : new Unavailable()),
-        Effect.retry({ schedule: untilAnswered, while: ({ _tag }) => _tag === "Unavailable" }),
-        Effect.catchTag("Unavailable", Effect.die)
+    const writers = yield* Cache.makeWith((id: number) => {
+      const request = HttpClientRequest.get(`${url}/schemas/ids/${id}`)
+      const refused = (status: number) =>
+        invalid(
+          status === 404
+            ? `names schema ${id}, which the registry does not know`
+            : `names schema ${id}, which the registry refuses to tell (${status})`
+        )
+      return Effect.flatMap(
+        ask(client, request, Known, refused),
+        ({ schema, schemaType = "AVRO" }) =>
+          Effect.try({
+            try: () => avro.Type.forSchema(JSON.parse(schema)),
+            catch: () => invalid(`names schema ${id}, which is ${schemaType} and no valid Avro`)
+          })
       )
-
-    // An unknown id is not kept for long: what was registered elsewhere takes a moment to get here.
-    const writers = yield* Cache.makeWith((id: number) =>
-      ask(
-        HttpClientRequest.get(`${url}/schemas/ids/${id}`),
-        Known,
-        (status) =>
-          invalid(
-            status === 404
-              ? `names schema ${id}, which the registry does not know`
-              : `names schema ${id}, which the registry refuses to tell (${status})`
-          )
-      ).pipe(Effect.flatMap(({ schema, schemaType = "AVRO" }) =>
-        Effect.try({
-          try: () => avro.Type.forSchema(JSON.parse(schema)),
-          catch: () => invalid(`names schema ${id}, which is ${schemaType} and no valid Avro`)
-        })
-      )), {
+    }, {
       capacity: 1_000,
+      // What was registered elsewhere a moment ago may not be known here yet.
       timeToLive: (exit) => Exit.isSuccess(exit) ? Number.POSITIVE_INFINITY : "10 seconds"
     })
-
     const ids = yield* Cache.make({
       capacity: 1_000,
       lookup: (key: string) => {
         const [subject, schema] = JSON.parse(key) as [string, string]
-        return Effect.map(
-          ask(
-            HttpClientRequest.post(`${url}/subjects/${encodeURIComponent(subject)}/versions`).pipe(
-              HttpClientRequest.bodyJsonUnsafe({ schema })
-            ),
-            Registered,
-            (status) => invalid(`has a schema that the registry refuses (${status})`)
-          ),
-          ({ id }) => id
-        )
+        const request = HttpClientRequest.post(
+          `${url}/subjects/${encodeURIComponent(subject)}/versions`
+        ).pipe(HttpClientRequest.bodyJsonUnsafe({ schema }))
+        const refused = (status: number) =>
+          invalid(`has a schema that the registry refuses (${status})`)
+        return Effect.map(ask(client, request, Registered, refused), ({ id }) => id)
       }
     })
-
     return {
-      codec: <A, I>({ avro: avroSchema, of, schema }: AvroOptions<A, I>): Topic.Codec<A> => {
-        const own = avro.Type.forSchema(avroSchema)
-        const text = JSON.stringify(avroSchema)
-        const resolverOf = resolvers(own)
-        const decode = Schema.decodeUnknownExit(schema)
-        const encode = Schema.encodeExit(schema)
-        return {
-          decode: (bytes) =>
-            Effect.gen(function*() {
-              if (bytes === null) return yield* Effect.fail(invalid("is missing"))
-              const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-              if (buffer.length < headerBytes || buffer[0] !== magic) {
-                return yield* Effect.fail(invalid("is not in the wire format of a schema registry"))
-              }
-              const id = buffer.readUInt32BE(1)
-              const writer = yield* Cache.get(writers, id)
-              const value = yield* Effect.try({
-                try: (): unknown =>
-                  own.fromBuffer(buffer.subarray(headerBytes), resolverOf(writer)),
-                catch: () => invalid(`does not read as schema ${id}`)
-              })
-              return yield* Exit.mapError(
-                decode(value),
-                () => invalid(`has the form of schema ${id}, but not what is asked for`)
-              )
-            }),
-          encode: (value, topic) =>
-            Effect.gen(function*() {
-              const plain = yield* Exit.mapError(
-                encode(value),
-                () => invalid("is not what the schema says")
-              )
-              const id = yield* Cache.get(ids, JSON.stringify([`${topic}-${of}`, text]))
-              const body = yield* Effect.try({
-                try: () => own.toBuffer(plain),
-                catch: () => invalid("is not what its Avro schema says")
-              })
-              const header = Buffer.alloc(headerBytes)
-              header.writeUInt32BE(id, 1)
-              return Buffer.concat([header, body])
-            })
-        }
-      }
+      writerOf: (id) => Cache.get(writers, id),
+      idOf: (subject, schema) => Cache.get(ids, JSON.stringify([subject, schema]))
     }
   })
+
+/** Codecs whose schemas are in the registry at a URL. */
+export const make = (url: string): Effect.Effect<ConfluentAvro, never, HttpClient> =>
+  Effect.map(makeRegistry(url), (registry) => ({
+    codec: (options) => codecOver(registry, options)
+  }))
+
+const codecOver = <A, I>(
+  registry: Registry,
+  { avro: avroSchema, of, schema }: AvroOptions<A, I>
+): Topic.Codec<A> => {
+  const own = avro.Type.forSchema(avroSchema)
+  const text = JSON.stringify(avroSchema)
+  const resolverOf = resolvers(own)
+  const decode = Schema.decodeUnknownExit(schema)
+  const encode = Schema.encodeExit(schema)
+  return {
+    decode: (bytes) =>
+      Effect.gen(function*() {
+        if (bytes === null) return yield* Effect.fail(invalid("is missing"))
+        const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+        if (buffer.length < headerBytes || buffer[0] !== magic) {
+          return yield* Effect.fail(invalid("is not in the wire format of a schema registry"))
+        }
+        const id = buffer.readUInt32BE(1)
+        const writer = yield* registry.writerOf(id)
+        const value = yield* Effect.try({
+          try: (): unknown => own.fromBuffer(buffer.subarray(headerBytes), resolverOf(writer)),
+          catch: () => invalid(`does not read as schema ${id}`)
+        })
+        return yield* Exit.mapError(
+          decode(value),
+          () => invalid(`has the form of schema ${id}, but not what is asked for`)
+        )
+      }),
+    encode: (value, topic) =>
+      Effect.gen(function*() {
+        const plain = yield* Exit.mapError(
+          encode(value),
+          () => invalid("is not what the schema says")
+        )
+        const id = yield* registry.idOf(`${topic}-${of}`, text)
+        const body = yield* Effect.try({
+          try: () => own.toBuffer(plain),
+          catch: () => invalid("is not what its Avro schema says")
+        })
+        const header = Buffer.alloc(headerBytes)
+        header.writeUInt32BE(id, 1)
+        return Buffer.concat([header, body])
+      })
+  }
+}
 
 /** How values of other versions become values of one's own; it throws where they cannot. */
 const resolvers = (own: avro.Type) => {
