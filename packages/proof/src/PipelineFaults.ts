@@ -55,6 +55,7 @@ export const suite = (name: string, options: Options): void => {
       if (options.extent === "smoke") return
       frozen(it, options)
       blocked(it, options)
+      signalled(it, options)
     }
   )
 }
@@ -168,6 +169,32 @@ const blocked = (it: It, options: Options): void => {
         yield* Workers.end([other, victim])
         yield* place.bench.assertExact
         yield* Effect.log(`blocked: taken over within ${millis} ms`)
+      }),
+    120_000
+  )
+}
+
+const signalled = (it: It, options: Options): void => {
+  it.effect(
+    "a first SIGTERM lets the open transaction go on, and a second one aborts it at once",
+    () =>
+      Effect.gen(function*() {
+        const place = yield* makePlace(options)
+        const worker = yield* Workers.start(place, "victim", { at: "polled", isPatient: true })
+        yield* place.bench.write(20)
+        const [, call] = (yield* worker.told("polled")).split(" ")
+        yield* worker.signal("SIGTERM")
+        yield* worker.told("draining")
+        const from = yield* Clock.currentTimeMillis
+        yield* worker.signal("SIGTERM")
+        assert.strictEqual(yield* worker.told(`outcome ${call}`), "Aborted")
+        assert.deepStrictEqual(yield* worker.ended, { code: 130, signal: null })
+        // Without the second signal it would be 40 s.
+        assert.isBelow((yield* Clock.currentTimeMillis) - from, 5_000)
+        const next = yield* Workers.start(place, "victim")
+        yield* place.bench.awaitDone
+        yield* Workers.end([next])
+        yield* place.bench.assertExact
       }),
     120_000
   )

@@ -50,7 +50,8 @@ export type Step = typeof Step.Type
  *
  * - *Shape*: `instanceId` names it among the processes of its group, and `process` in the history,
  *   where each start has a number of its own. At `stopAt` it freezes, or blocks for `blockMillis`
- *   where that is above 0.
+ *   where that is above 0. One that `isPatient` waits there instead, for longer than any test, and
+ *   aborts at a second signal.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +66,8 @@ export const Plan = Schema.Struct({
   run: Schema.Int,
   process: Schema.Int,
   stopAt: Schema.NullOr(Step),
-  blockMillis: Schema.Int
+  blockMillis: Schema.Int,
+  isPatient: Schema.Boolean
 })
 
 /**
@@ -138,25 +140,48 @@ const tell = (text: string): void => {
 const stopped = new Set<Step>()
 
 const reach = (plan: Plan, step: Step, what: string): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (plan.stopAt !== step || stopped.has(step)) return
+  Effect.suspend(() => {
+    if (plan.stopAt !== step || stopped.has(step)) return Effect.void
     stopped.add(step)
     tell(`${step} ${what}`)
+    if (plan.isPatient) return Effect.never
     if (plan.blockMillis === 0) {
       process.kill(process.pid, "SIGSTOP")
-      return
+      return Effect.void
     }
     const until = performance.now() + plan.blockMillis
     while (performance.now() < until);
     tell("unblocked")
+    return Effect.void
   })
+
+const patience = {
+  consumer: {
+    ...timeouts.consumer,
+    sessionTimeout: "50 seconds",
+    rebalanceTimeout: "50 seconds"
+  },
+  producer: { ...timeouts.producer, transactionTimeout: "45 seconds" },
+  drainTimeout: "40 seconds",
+  // It is run when the drain begins, at the first signal.
+  abortNow: Effect.callback<void>((resume) => {
+    tell("draining")
+    const hear = () => resume(Effect.void)
+    process.once("SIGTERM", hear)
+    return Effect.sync(() => process.off("SIGTERM", hear))
+  })
+} as const
 
 const pipeline = (plan: Plan) =>
   Effect.gen(function*() {
     const seen = new Set<number>()
     const { failed } = yield* PipelineHistory.make({
       ...plan,
-      settings: { ...timeouts, instanceId: plan.instanceId, batch: { records: 20 } },
+      settings: {
+        ...(plan.isPatient ? patience : timeouts),
+        instanceId: plan.instanceId,
+        batch: { records: 20 }
+      },
       polled: ({ number, partition }) =>
         Effect.suspend(() => {
           tell(`process ${partition}`)

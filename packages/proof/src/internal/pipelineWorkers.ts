@@ -32,7 +32,11 @@ export interface Worker extends AppProcess.AppProcess {
 export const start = (
   { bench, program }: Place,
   instanceId: string,
-  stop: { readonly at?: PipelineProgram.Step; readonly blockMillis?: number } = {}
+  stop: {
+    readonly at?: PipelineProgram.Step
+    readonly blockMillis?: number
+    readonly isPatient?: boolean
+  } = {}
 ) =>
   Effect.gen(function*() {
     const proxy = yield* ProxiedKafka.Proxy
@@ -47,7 +51,8 @@ export const start = (
       run,
       ...own,
       stopAt: stop.at ?? null,
-      blockMillis: stop.blockMillis ?? 0
+      blockMillis: stop.blockMillis ?? 0,
+      isPatient: stop.isPatient ?? false
     })
     const worker: Worker = {
       ...yield* AppProcess.startWith(program, argument),
