@@ -50,8 +50,8 @@ export interface Batch<K, V> extends TopicPartition {
  * - `parallelTransactions` (1): with group fencing, how many transactions of the process are open
  *   at a time; without it each partition has its own.
  * - `drainTimeout` (10 s): how long what is open may go on when the pipeline is interrupted, before
- *   it is aborted. `abortNow` is run when that begins, and cuts it short when it completes: where it
- *   waits for a signal, the second one aborts at once.
+ *   it is aborted. `abortNow` is run when that begins, and cuts it short when it completes: where
+ *   it waits for a signal, the second one aborts at once.
  * - `consumer`, `producer`: settings of these; their defaults fit together. `fetchWait` is 100 ms
  *   here, because what is read again after a failure waits for the fetch that is on its way.
  *
