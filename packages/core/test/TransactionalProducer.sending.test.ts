@@ -46,6 +46,23 @@ describe("sending that fails", () => {
         assert.deepStrictEqual(double.visible(), ["a"])
       }))
 
+    it.effect("keep the order of their calls, however long each asks for its topic", () =>
+      Effect.gen(function*() {
+        const { double, producer } = yield* Rig.make()
+        double.script("partitionCount", Fault.Delay({ by: "100 millis" }))
+        const { exit } = yield* Rig.timed(
+          Rig.scopeForm(producer, (transaction) =>
+            Effect.all(
+              ["a", "b", "c"].map((value) => transaction.send([Rig.record(value)])),
+              {
+                concurrency: "unbounded"
+              }
+            ))
+        )
+        assert(Exit.isSuccess(exit))
+        assert.deepStrictEqual(double.visible(), ["a", "b", "c"])
+      }))
+
     it.effect(`is not left out of a commit while its topic is still looked up, ${name}`, () =>
       Effect.gen(function*() {
         const { double, producer } = yield* Rig.make({ topics: { orders: 3, audit: 1 } })

@@ -73,6 +73,8 @@ export interface OpenTransaction {
   decided: boolean
   /** Sends from their call to their answer; `quiet` is open while there are none. */
   sendsUnderWay: number
+  /** The last send whose records could not be queued at once: those after it wait for it. */
+  placing: Deferred.Deferred<void> | null
   readonly quiet: Latch.Latch
   firstFailure: KafkaError | null
   interruptedSend: boolean
@@ -137,6 +139,7 @@ export const make = (options: {
     ended: false,
     decided: false,
     sendsUnderWay: 0,
+    placing: null,
     quiet: Latch.makeUnsafe(true),
     firstFailure: null,
     interruptedSend: false,

@@ -73,6 +73,7 @@ export interface Listener {
  * request is bounded in records and bytes; what does not fit goes with the one after it.
  */
 export interface SendQueue {
+  /** Takes the records at once; what it gives starts them and waits for their answers. */
   readonly send: (
     records: ReadonlyArray<PlacedRecord>
   ) => Effect.Effect<ReadonlyArray<RecordMetadata>, KafkaError>
@@ -153,21 +154,21 @@ export const make = (
   )
 
   return {
-    send: (records) =>
-      Effect.suspend(() => {
-        const call: Call = {
-          metadata: [],
-          done: Deferred.makeUnsafe(),
-          missing: records.length
-        }
-        let bytes = 0
-        records.forEach((record, index) => {
-          bytes += record.bytes
-          const lane = laneOf(lanes, record)
-          lane.records.push(record)
-          lane.waiters.push({ call, index })
-        })
-        setPending(pendingBytes + bytes)
+    send: (records) => {
+      const call: Call = {
+        metadata: [],
+        done: Deferred.makeUnsafe(),
+        missing: records.length
+      }
+      let bytes = 0
+      records.forEach((record, index) => {
+        bytes += record.bytes
+        const lane = laneOf(lanes, record)
+        lane.records.push(record)
+        lane.waiters.push({ call, index })
+      })
+      setPending(pendingBytes + bytes)
+      return Effect.suspend(() => {
         const wait = Deferred.await(call.done)
         if (!Latch.isOpen(idle)) return wait
         Latch.closeUnsafe(idle)
@@ -178,7 +179,8 @@ export const make = (
           if (!Latch.isOpen(idle)) flushing = fiber
         }))
         return Effect.andThen(start, wait)
-      }),
+      })
+    },
     hasRoom: () => Latch.isOpen(room),
     awaitRoom,
     awaitIdle: Latch.await(idle),

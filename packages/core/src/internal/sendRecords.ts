@@ -1,3 +1,4 @@
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
@@ -53,8 +54,8 @@ const noteSent = (transaction: OpenTransaction, exit: Exit.Exit<unknown, unknown
 }
 
 /**
- * Hands records to the queue. Where every topic is known and there is room, which is nearly always,
- * it does so at once: hundreds of calls may send one record each.
+ * Hands records to the queue, in the order of the calls. Where every topic is known and there is
+ * room, which is nearly always, it does so at once: hundreds of calls may send one record each.
  */
 const sendAll = (
   transaction: OpenTransaction,
@@ -75,21 +76,43 @@ const sendAll = (
       if (count === null || (partition ?? 0) >= count) unknown.add(topic)
       else counts.set(topic, count)
     }
-    return unknown.size === 0 && queue.hasRoom()
+    return unknown.size === 0 && queue.hasRoom() && transaction.placing === null
       ? enqueue(transaction, encoded.success, counts)
-      : Effect.andThen(
-        prepare(transaction, unknown, counts),
-        Effect.suspend(() => enqueue(transaction, encoded.success, counts))
-      )
+      : inTurn(transaction, (before) =>
+        Effect.map(
+          prepare(transaction, { before, counts, unknown }),
+          () => enqueue(transaction, encoded.success, counts)
+        ))
   })
+
+/** What is asked for one call may take longer than for the next, which must not overtake it. */
+const inTurn = <A, E>(
+  transaction: OpenTransaction,
+  place: (before: Deferred.Deferred<void> | null) => Effect.Effect<Effect.Effect<A, E>, E>
+): Effect.Effect<A, E> => {
+  const before = transaction.placing
+  const placed = Deferred.makeUnsafe<void>()
+  transaction.placing = placed
+  const done = () => {
+    if (transaction.placing === placed) transaction.placing = null
+    Deferred.doneUnsafe(placed, Effect.void)
+  }
+  return Effect.flatten(Effect.onExit(place(before), () => Effect.sync(done)))
+}
+
+interface Preparation {
+  readonly before: Deferred.Deferred<void> | null
+  readonly unknown: ReadonlySet<string>
+  readonly counts: Map<string, number>
+}
 
 const prepare = (
   transaction: OpenTransaction,
-  unknown: ReadonlySet<string>,
-  counts: Map<string, number>
+  { before, counts, unknown }: Preparation
 ): Effect.Effect<void, KafkaError> =>
   Effect.gen(function*() {
     for (const topic of unknown) counts.set(topic, yield* askPartitionCount(transaction, topic))
+    if (before !== null) yield* Deferred.await(before)
     yield* transaction.queue.awaitRoom
     // Something else may have failed while this send waited. That the body has ended meanwhile is
     // no reason to drop the records: the settling waits for every send that was under way.
