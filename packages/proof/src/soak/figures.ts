@@ -45,9 +45,11 @@ export const of = (
   report: Report,
   { outages, restarts, wire }: Tally
 ): Figures => {
+  // Of some that the log has committed no program was told: it was killed before.
   const commits = history.transactions
     .filter(({ ended }) => ended === "commit")
-    .map(({ closedAt, last }) => last?.t ?? closedAt ?? Infinity)
+    .map(({ closedAt, last }) => last?.t ?? closedAt)
+    .filter((t) => t !== null)
     .sort((one, other) => one - other)
   const began = history.transactions.reduce(
     (least, { beganAt }) => Math.min(least, beganAt),
@@ -72,7 +74,11 @@ export const of = (
     transactionsPerSecond: Math.round(told.length / seconds),
     unknown: unknown.length,
     unknownRate: told.length === 0 ? 0 : unknown.length / told.length,
-    unresolved: unknown.filter(({ last }) => last?.outcome === "Unknown").length,
+    // A pipeline does not ask: it reads its group's positions again, whatever the outcome is.
+    unresolved:
+      unknown.filter(({ first, last }) =>
+        first?.recovery === "resolve" && last?.outcome === "Unknown"
+      ).length,
     longestPauseMillis: Math.round(
       commits.slice(1).reduce((most, t, at) => Math.max(most, t - commits[at]!), 0) / 1e6
     ),
