@@ -21,12 +21,18 @@ const numbersOf = (title: string): ReadonlyArray<string> =>
 
 /** The numbers in the titles of the files that a name of the last column stands for. */
 const shownIn = (name: string): ReadonlySet<string> => {
-  const folder = name === "contract" ? contracts : here
-  const files = readdirSync(folder).filter((file) =>
-    file.endsWith(name === "contract" ? "Contract.ts" : `${name}.test.ts`)
+  const titles = [[here, `${name}.test.ts`], [contracts, `${capitalized(name)}.ts`]] as const
+  return new Set(
+    titles.flatMap(([folder, end]) =>
+      readdirSync(folder).filter((file) => file.endsWith(end)).flatMap((file) =>
+        titlesOf(textOf(folder, file)).flatMap(numbersOf)
+      )
+    )
   )
-  return new Set(files.flatMap((file) => titlesOf(textOf(folder, file)).flatMap(numbersOf)))
 }
+
+/** A suite of every driver is named after what it shows: `Security`, `DriverContract`. */
+const capitalized = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1)
 
 const rows = Array.from(
   textOf(`${here}..`, "README.md").matchAll(/^\| (K\d+) \|.*\| ([^|]*) \|$/gm),
