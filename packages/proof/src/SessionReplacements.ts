@@ -6,7 +6,14 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
-import type { KafkaDriver, ProducerSession, Resumption } from "@kafka-once/core/KafkaDriver"
+import type {
+  KafkaDriver,
+  ProducerIdentity,
+  ProducerSession,
+  Resumption
+} from "@kafka-once/core/KafkaDriver"
+import { CommitOutcomeUnknown } from "@kafka-once/core/KafkaError"
+import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
@@ -52,6 +59,7 @@ export const suite = (name: string, driver: DriverAt, options: Options): void =>
       byItself(it, driver)
       lost(it, driver)
       takenOver(it, driver)
+      resolved(it, driver)
       producers(it, driver)
       if (options.restarts) restarted(it, driver)
     }
@@ -293,6 +301,40 @@ const takenOver = (it: It, driver: DriverAt): void => {
         yield* assertTakenOver(bench, first)
         yield* pay(bench, other, "next")
         assert.deepStrictEqual(yield* bench.visible, ["next"])
+      })))
+}
+
+/** The error of a commit that no broker has seen, and whose transaction is still open. */
+const unknownOutcome = ({ epoch, producerId }: ProducerIdentity, transactionalId: string) =>
+  new CommitOutcomeUnknown({ transactionalId, producerId, epoch, acknowledged: [], offsets: [] })
+
+const resolved = (it: It, driver: DriverAt): void => {
+  it.effect.each(doings)(
+    "an outcome that is asked for later takes nothing from an instance $doing",
+    ({ doing, run, shown }) =>
+      test(driver, (bench) =>
+        Effect.gen(function*() {
+          const first = yield* open(bench)
+          yield* leaveOpen(bench, first, "zombie")
+          const error = unknownOutcome(first.identity, bench.transactionalId)
+          const other = yield* open(bench)
+          yield* run(bench, other)
+          assert.strictEqual((yield* Transaction.resolve(error))._tag, "Aborted")
+          if (doing === "that has a transaction open") yield* other.session.end("commit")
+          yield* pay(bench, other, "next")
+          assert.deepStrictEqual(yield* bench.visible, [...shown, "next"])
+        }))
+  )
+
+  it.effect("an outcome that is asked for later is one that its session outlives", () =>
+    test(driver, (bench) =>
+      Effect.gen(function*() {
+        const first = yield* open(bench)
+        yield* leaveOpen(bench, first, "one")
+        const error = unknownOutcome(first.identity, bench.transactionalId)
+        assert.strictEqual((yield* Transaction.resolve(error))._tag, "Aborted")
+        yield* goOn(bench, first, "two")
+        assert.deepStrictEqual(yield* bench.visible, ["two"])
       })))
 }
 

@@ -35,9 +35,9 @@ export const resolve = (
   })
 
 /**
- * Whoever has taken the id since has ended the transaction, and is left alone. A producer that
- * lives on finds the fence as one of its own, and goes on; without `epochBump` it takes the id
- * back.
+ * Whoever has a later epoch has ended the transaction, and is left alone: that is why nothing is
+ * said to be left open, of which a later epoch could be the end. A producer that lives on finds the
+ * fence as one of its own, and goes on; without `epochBump` it takes the id back.
  */
 const fence = (
   driver: KafkaDriver["Service"],
@@ -45,8 +45,7 @@ const fence = (
   { epoch, producerId }: CommitOutcomeUnknown
 ): Effect.Effect<void, KafkaError> =>
   Effect.uninterruptibleMask((restore) => {
-    const { epochBump, transactionVersion: leftOpen } = driver.capabilities
-    const resume = epochBump ? { producerId, epoch, leftOpen } : null
+    const resume = driver.capabilities.epochBump ? { producerId, epoch, leftOpen: null } : null
     const { resolveTimeout: limit } = settings
     const opening = { driver, settings, limit, resume, onUnanswered: () => {} }
     return LiveSession.open(opening, restore).pipe(
