@@ -8,14 +8,14 @@ import { randomUUID } from "node:crypto"
 import * as Platformatic from "../src/Platformatic.ts"
 import * as HangingTransaction from "./hangingTransaction.ts"
 
-const cluster = EmbeddedKafka.layer({
-  nodes: 3,
-  properties: {
-    ...HangingTransaction.withoutVerification,
-    // One that does not answer stays a part of the cluster for the time of a test.
-    "broker.session.timeout.ms": "60000"
-  }
-})
+const cluster = (properties: Readonly<Record<string, string>>) =>
+  EmbeddedKafka.layer({
+    nodes: 3,
+    properties: { ...HangingTransaction.withoutVerification, ...properties }
+  })
+
+/** One that does not answer stays a part of the cluster for the time of a test. */
+const patient = cluster({ "broker.session.timeout.ms": "60000" })
 
 const driver = Layer.unwrap(
   Effect.map(
@@ -43,8 +43,8 @@ const idsOf = (
   prefix: string
 ) => transactions.map((one) => one.transactionalId).filter((id) => id.startsWith(prefix))
 
-layer(cluster, { timeout: "3 minutes", excludeTestServices: true })(
-  "the admin of platformatic on three nodes",
+layer(patient, { timeout: "3 minutes", excludeTestServices: true })(
+  "the admin of platformatic, one of three nodes silent",
   (it) => {
     it.effect("what any node coordinates is listed; without one of them it is Incomplete", () =>
       Effect.gen(function*() {
@@ -97,7 +97,12 @@ layer(cluster, { timeout: "3 minutes", excludeTestServices: true })(
         const [state] = yield* admin.describeProducers({ topic, partition: 0 })
         assert.strictEqual(state?.startOffset, startOffset)
       }).pipe(Effect.scoped, Effect.provide(driver)))
+  }
+)
 
+layer(cluster({}), { timeout: "3 minutes", excludeTestServices: true })(
+  "the admin of platformatic on three nodes",
+  (it) => {
     it.effect("coordinators and leaders that move are followed", () =>
       Effect.gen(function*() {
         const kafka = yield* EmbeddedKafka.EmbeddedKafka

@@ -106,14 +106,7 @@ export const open = Effect.fnUntraced(function*(transactionalId: string | null) 
         sequences.set(key, sequence + 1)
         assert(answer !== undefined)
         return answer.baseOffset
-      }).pipe(
-        Effect.scoped,
-        // Who is told to lead a new partition may not know it yet.
-        Effect.retry({
-          schedule: notYet,
-          while: (error) => String(error).includes("NOT_LEADER_OR_FOLLOWER")
-        })
-      ),
+      }).pipe(Effect.scoped),
     end: (committed) =>
       coordinator.request("EndTxn", 4, {
         transactionalId: transactionalId!,

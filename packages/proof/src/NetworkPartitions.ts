@@ -286,6 +286,11 @@ const flat = (it: It, driver: DriverAt): void => {
           yield* proxy.blackhole("both")
           const first = yield* Effect.exit(pay(topic, "first").pipe(producer.withTransaction()))
           assert.strictEqual(reasonOf(first), "TimedOut")
+          // What the failed transaction had open goes when its requests have had their time.
+          yield* Effect.repeat(openSockets(proxy), {
+            until: (open) => open <= 1,
+            schedule: Schedule.spaced("10 millis")
+          }).pipe(Effect.timeout(longest))
           const use: Array<Use> = []
           for (let round = 0; round < rounds; round++) {
             yield* failAtOnce(producer, topic).pipe(
@@ -298,11 +303,10 @@ const flat = (it: It, driver: DriverAt): void => {
               until: (now) => now > opened,
               schedule: Schedule.spaced("10 millis")
             })
-            const open = yield* proxy.connections.open
             use.push({
               heapBytes: yield* ProcessUse.heapBytes,
               timers: (yield* timers).length,
-              sockets: [...open.values()].reduce((sum, count) => sum + count, 0),
+              sockets: yield* openSockets(proxy),
               fibers: fibers.count.started - fibers.count.ended
             })
           }
@@ -315,6 +319,12 @@ const flat = (it: It, driver: DriverAt): void => {
         }))
   )
 }
+
+const openSockets = (proxy: Bench["proxy"]) =>
+  Effect.map(
+    proxy.connections.open,
+    (open) => [...open.values()].reduce((sum, count) => sum + count, 0)
+  )
 
 const failAtOnce = (producer: Producer, topic: string) =>
   Effect.gen(function*() {

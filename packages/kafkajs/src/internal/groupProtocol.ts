@@ -8,13 +8,11 @@
 import type { Settings } from "@kafka-once/core/ConnectionOptions"
 import { DriverError, Failure, type Request } from "@kafka-once/core/DriverError"
 import type { FetchRequest, GroupProtocol, PartitionFetch } from "@kafka-once/core/GroupProtocol"
-import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { type Broker, type Cluster, topicOf } from "./cluster.ts"
 import * as Connection from "./connection.ts"
 import * as FetchAnswer from "./fetchAnswer.ts"
-import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
 import type { RawFetch } from "./repair.ts"
 
@@ -132,7 +130,7 @@ export const make = Effect.fnUntraced(function*(
           memberId,
           groupGenerationId: generationId,
           topics: Array.from(
-            groupBy(positions, ({ topic }) => topic),
+            Map.groupBy(positions, ({ topic }) => topic),
             ([topic, ofTopic]) => ({
               topic,
               partitions: ofTopic.map(({ offset, partition }) => ({
@@ -176,10 +174,7 @@ const fetchRequestOf = (
   maxBytes,
   rackId: "",
   topics: Array.from(
-    groupBy<TopicPartition & { readonly offset: bigint }, string>(
-      partitions,
-      ({ topic }) => topic
-    ),
+    Map.groupBy(partitions, ({ topic }) => topic),
     ([topic, ofTopic]) => ({
       topic,
       partitions: ofTopic.map(({ offset, partition }) => ({

@@ -14,7 +14,6 @@ import type * as Scope from "effect/Scope"
 import { type Cluster, topicOf } from "./cluster.ts"
 import * as Connection from "./connection.ts"
 import * as EndMarkers from "./endMarkers.ts"
-import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
 
 export interface Reader {
@@ -76,7 +75,7 @@ const committedOffsets = async (
   const { responses } = await coordinator.offsetFetch({
     groupId,
     topics: Array.from(
-      groupBy(partitions, ({ topic }) => topic),
+      Map.groupBy(partitions, ({ topic }) => topic),
       ([topic, ofTopic]) => ({ topic, partitions: ofTopic.map(({ partition }) => ({ partition })) })
     )
   })

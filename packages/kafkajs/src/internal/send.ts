@@ -15,7 +15,6 @@ import * as Result from "effect/Result"
 import { CompressionTypes, type IHeaders, type Message, type RecordMetadata } from "kafkajs"
 import type { Answer } from "./answer.ts"
 import { topicOf } from "./cluster.ts"
-import { groupBy } from "./groupBy.ts"
 import type { Session } from "./sessionState.ts"
 import type { Call } from "./socketGate.ts"
 
@@ -104,7 +103,7 @@ const findLeaders = (
     const missing = batches.filter((batch) => leaderOf(session, batch).leader === null)
     const led = batches.filter((batch) => leaderOf(session, batch).leader !== null)
     return {
-      groups: [...groupBy(led, (batch) => leaderOf(session, batch).leader).values()],
+      groups: [...Map.groupBy(led, (batch) => leaderOf(session, batch).leader).values()],
       missing
     }
   }
@@ -150,7 +149,7 @@ const sendGroup = (
       timeout: session.options.requestTimeoutMillis,
       compression: CompressionTypes.None,
       topicMessages: Array.from(
-        groupBy(group, ({ topic }) => topic),
+        Map.groupBy(group, ({ topic }) => topic),
         ([topic, ofTopic]) => ({ topic, messages: groupedMessages(ofTopic) })
       )
     })

@@ -18,7 +18,6 @@ import * as Semaphore from "effect/Semaphore"
 import type { Transaction } from "kafkajs"
 import * as Call from "./call.ts"
 import * as Client from "./client.ts"
-import { groupBy } from "./groupBy.ts"
 import type { Logging } from "./logging.ts"
 import * as Send from "./send.ts"
 import type { Session } from "./sessionState.ts"
@@ -212,7 +211,7 @@ const endTxnKey = 26
 
 const sendOffsets = (session: Session, offsets: OffsetCommit): Effect.Effect<void, DriverError> =>
   withTransaction(session, "AddOffsetsToTxn", (transaction) => {
-    const topics = groupBy(offsets.positions, ({ topic }) => topic)
+    const topics = Map.groupBy(offsets.positions, ({ topic }) => topic)
     return transaction.sendOffsets({
       consumerGroupId: offsets.groupId,
       topics: Array.from(topics, ([topic, positions]) => ({

@@ -14,7 +14,6 @@ import { type Address, keyOf } from "./address.ts"
 import * as Requests from "./adminRequests.ts"
 import type { Cluster } from "./cluster.ts"
 import { answered, isSilence } from "./failure.ts"
-import { groupBy } from "./groupBy.ts"
 import * as Lookups from "./lookups.ts"
 import type { Message } from "./message.ts"
 import { initProducerId } from "./requests.ts"
@@ -168,7 +167,7 @@ const producers = (
       }
     }
     yield* Effect.forEach(
-      groupBy(located, ({ leader }) => keyOf(leader)).values(),
+      Map.groupBy(located, ({ leader }) => keyOf(leader)).values(),
       (of) =>
         Effect.map(
           Effect.result(

@@ -22,7 +22,6 @@ import {
   type Reader,
   Writer
 } from "@platformatic/kafka"
-import { groupBy } from "./groupBy.ts"
 import { type Message, withCodes } from "./message.ts"
 
 export interface Listed {
@@ -120,7 +119,7 @@ export const describeProducers = (
   flexibleFrom: 0,
   write: () =>
     describeProducersV0.createRequest(
-      Array.from(groupBy(partitions, ({ topic }) => topic), ([name, of]) => ({
+      Array.from(Map.groupBy(partitions, ({ topic }) => topic), ([name, of]) => ({
         name,
         partitionIndexes: of.map(({ partition }) => partition)
       }))

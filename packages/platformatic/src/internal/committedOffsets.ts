@@ -6,7 +6,6 @@ import * as TopicPartition from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
 import type { Cluster } from "./cluster.ts"
 import { answered } from "./failure.ts"
-import { groupBy } from "./groupBy.ts"
 import * as Lookups from "./lookups.ts"
 import type { Settings } from "./settings.ts"
 
@@ -20,7 +19,7 @@ export const read = (
   if (partitions.length === 0) return Effect.succeed([])
   const message = Lookups.offsetFetch(
     groupId,
-    Array.from(groupBy(partitions, ({ topic }) => topic), ([name, of]) => ({
+    Array.from(Map.groupBy(partitions, ({ topic }) => topic), ([name, of]) => ({
       name,
       partitionIndexes: of.map(({ partition }) => partition)
     }))

@@ -17,7 +17,6 @@ import {
   syncGroupV3
 } from "@platformatic/kafka"
 import * as FetchedBatches from "./fetchedBatches.ts"
-import { groupBy } from "./groupBy.ts"
 import { type Message, withCodes } from "./message.ts"
 
 export type Joined = ReturnType<typeof joinGroupV5.parseResponse>
@@ -108,7 +107,7 @@ export const offsetCommit = (
       generationId,
       memberId,
       groupInstanceId,
-      Array.from(groupBy(positions, ({ topic }) => topic), ([name, of]) => ({
+      Array.from(Map.groupBy(positions, ({ topic }) => topic), ([name, of]) => ({
         name,
         partitions: of.map(({ offset, partition }) => ({
           partitionIndex: partition,
@@ -183,7 +182,7 @@ export const fetch = (request: GroupProtocol.FetchRequest): Message<Fetched> => 
       isolationLevels[request.isolation],
       0,
       -1,
-      Array.from(groupBy(request.partitions, ({ topic }) => topic), ([topic, of]) => ({
+      Array.from(Map.groupBy(request.partitions, ({ topic }) => topic), ([topic, of]) => ({
         // In this version the client takes the name for the id.
         topicId: topic,
         partitions: of.map(({ offset, partition }) => ({

@@ -18,7 +18,6 @@ import {
   txnOffsetCommitV4,
   Writer
 } from "@platformatic/kafka"
-import { groupBy } from "./groupBy.ts"
 import type { Message } from "./message.ts"
 
 export type TransactionVersion = 1 | 2
@@ -69,7 +68,7 @@ export const addPartitionsToTxn = (
   flexibleFrom: 3,
   write: (version) => {
     const topics = Array.from(
-      groupBy(partitions, ({ topic }) => topic),
+      Map.groupBy(partitions, ({ topic }) => topic),
       ([name, of]) => ({ name, partitions: of.map(({ partition }) => partition) })
     )
     return (version >= 3 ? addPartitionsToTxnV3 : addPartitionsToTxnV1).createRequest([
@@ -116,7 +115,7 @@ export const txnOffsetCommit = (
       membership.generationId,
       membership.memberId,
       membership.groupInstanceId,
-      Array.from(groupBy(positions, ({ topic }) => topic), ([name, of]) => ({
+      Array.from(Map.groupBy(positions, ({ topic }) => topic), ([name, of]) => ({
         name,
         partitions: of.map(({ offset, partition }) => ({
           partitionIndex: partition,
@@ -185,7 +184,7 @@ export const produce = (
       .appendInt16(allInSync)
       .appendInt32(timeoutMillis)
       .appendArray(
-        [...groupBy(batches, ({ topic }) => topic)],
+        [...Map.groupBy(batches, ({ topic }) => topic)],
         (writer, [topic, of]) =>
           writer.appendString(topic, compact).appendArray(
             [...of],

@@ -15,7 +15,6 @@ import type { Address } from "./address.ts"
 import * as Brokers from "./brokers.ts"
 import type { Topic } from "./cluster.ts"
 import { answered, isSilence, notSent, refused } from "./failure.ts"
-import { groupBy } from "./groupBy.ts"
 import * as RecordBatch from "./recordBatch.ts"
 import * as Registration from "./registration.ts"
 import * as Requests from "./requests.ts"
@@ -158,7 +157,7 @@ const sendOutgoing = (
   Registration.register(state, transaction, outgoing.map(({ batch }) => batch)).pipe(
     Effect.flatMap(() =>
       Effect.forEach(
-        groupBy(outgoing, ({ leader }) => Brokers.keyOf(leader)).values(),
+        Map.groupBy(outgoing, ({ leader }) => Brokers.keyOf(leader)).values(),
         (group) => sendGroup(state, transaction, group, answers),
         { concurrency: "unbounded", discard: true }
       )

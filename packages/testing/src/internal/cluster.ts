@@ -107,7 +107,10 @@ export const roles = (members: ReadonlyArray<Member>) => {
   }
 }
 
-/** Until each running node knows the leaders of a topic: the one that made it is not the only. */
+/**
+ * Until each running node knows the leaders of a topic, and they take requests for it: the one that
+ * made it is not the only.
+ */
 export const awaitTopic = (
   members: ReadonlyArray<Member>,
   topic: string
@@ -116,12 +119,14 @@ export const awaitTopic = (
     members,
     `awaiting the topic ${topic} on all nodes`,
     (asked) =>
-      Effect.flatMap(ClusterView.look(asked, topic), ({ partitions }) =>
-        partitions.length > 0 && partitions.every(({ leader }) =>
-            leader >= 0
-          )
-          ? Effect.succeed(partitions.length)
-          : Effect.fail(`node ${asked.id} knows no leader of each partition`))
+      Effect.gen(function*() {
+        const view = yield* ClusterView.look(asked, topic)
+        if (view.partitions.length === 0 || view.partitions.some(({ leader }) => leader < 0)) {
+          return yield* Effect.fail(`node ${asked.id} knows no leader of each partition`)
+        }
+        yield* ClusterView.leads(asked, view)
+        return view.partitions.length
+      })
   ).pipe(Effect.asVoid)
 
 /** Until every node runs, and says that every replica of every partition is in sync. */

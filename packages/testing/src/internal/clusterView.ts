@@ -78,6 +78,37 @@ export const look = (asked: Asked, topic: string | null): Effect.Effect<View, st
     }
   })).pipe(Effect.mapError(problemOf(asked)))
 
+/**
+ * Whether a node takes requests for the partitions of a topic that it leads: it knows that it leads
+ * a little before it does.
+ */
+export const leads = (asked: Asked, view: View): Effect.Effect<void, string> =>
+  Effect.scoped(Effect.gen(function*() {
+    const led = view.partitions.filter(({ leader }) => leader === asked.id)
+    if (led.length === 0) return
+    const client = yield* connect(asked)
+    const { topics } = yield* client.request("ListOffsets", 7, {
+      replicaId: -1,
+      isolationLevel: 0,
+      topics: [...Map.groupBy(led, ({ topic }) => topic)].map(([name, ofTopic]) => ({
+        name,
+        partitions: ofTopic.map(({ partition }) => ({
+          partitionIndex: partition,
+          currentLeaderEpoch: -1,
+          timestamp: -1n
+        }))
+      }))
+    })
+    const refused = topics.flatMap(({ partitions }) => partitions).find(({ errorCode }) =>
+      errorCode !== 0
+    )
+    if (refused !== undefined) {
+      return yield* Effect.fail(
+        `partition ${refused.partitionIndex}: ${ErrorCode.nameOf(refused.errorCode)}`
+      )
+    }
+  })).pipe(Effect.mapError(problemOf(asked)))
+
 const keyTypes = { group: 0, transaction: 1 } as const
 
 /** The node that coordinates a group or a transactional id, as one node knows it. */
