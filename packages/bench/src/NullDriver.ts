@@ -27,6 +27,7 @@ export const layer = (answers: Answers): Layer.Layer<KafkaDriver> => {
         correctReadCommitted: true,
         revocationHold: false,
         staticMembership: false,
+        consumerGroupProtocol: false,
         lastStableOffset: false
       },
       probe: Effect.void,

@@ -22,13 +22,30 @@ import type { TopicPartition } from "./TopicPartition.ts"
 export type Isolation = "read_committed" | "read_uncommitted"
 
 /**
+ * How the members of a group share its partitions.
+ *
+ * **Details**
+ *
+ * *Shape*
+ * - `"classic"`: one of the members assigns them, and each rebalance takes all from everyone first.
+ * - `"consumer"`: the broker assigns them (KIP-848), and takes from a member only what is to go to
+ *   another; the rest goes on being read meanwhile.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type GroupProtocolName = "classic" | "consumer"
+
+/**
  * How a consumer session is opened.
  *
  * **Details**
  *
  * *Shape*: every setting is given, so that no default of a client decides anything.
- * `groupInstanceId` is `null` unless the driver declares `staticMembership`. The group speaks the
- * classic protocol.
+ * `groupInstanceId` is `null` unless the driver declares `staticMembership`, and `groupProtocol` is
+ * `"classic"` unless it declares `consumerGroupProtocol`. With `"consumer"` the broker says how often
+ * there is a heartbeat, and for how long it waits for one: `heartbeatIntervalMillis` is then used
+ * only until it has, and `sessionTimeoutMillis` is how long the session goes on without an answer.
  *
  * *Units and bounds*: times are in milliseconds. One fetch answers at most `maxFetchBytes`, of one
  * partition at most `maxPartitionFetchBytes`, except that one batch of records is always answered
@@ -40,6 +57,7 @@ export type Isolation = "read_committed" | "read_uncommitted"
  */
 export interface ConsumerSessionOptions {
   readonly groupId: string
+  readonly groupProtocol: GroupProtocolName
   readonly groupInstanceId: string | null
   readonly topics: ReadonlyArray<string>
   readonly isolation: Isolation
@@ -129,9 +147,13 @@ export interface Watermarks {
  * - `Assigned`: the session owns these partitions besides those that it already had, under this
  *   membership. Nothing of them is fetched until their first `seek`. A generation that changes
  *   nothing else is told with no partitions: what it had is now owned under the new membership.
+ *   In the consumer protocol the member's epoch stands for the generation, and a member that has
+ *   joined may have to wait for its first partitions.
  * - `Revoking`: the group takes these partitions away, and waits. The driver fetches nothing more
  *   of them, and goes on with the rebalance when `release` is run, or after `budgetMillis`, after
- *   which it tells `Lost`. Only drivers with `revocationHold` tell it.
+ *   which it tells `Lost`. In the classic protocol these are all partitions; in the consumer
+ *   protocol some of them, and more may be told before the first are released. Only drivers with
+ *   `revocationHold` tell it.
  * - `Lost`: these partitions are no longer owned, and another member may have them. Nothing fetched
  *   under the old membership can be committed. The session goes on, and joins again by itself.
  * - `OutOfRange`: the position is not in the log, because it was deleted or never written. The
@@ -194,13 +216,14 @@ export const SessionEvent = Data.taggedEnum<SessionEvent>()
  * - `settled`: everything of the partition below the offset is done. A client that can hold a
  *   revocation only by not returning from its handler uses it to return.
  * - `heartbeat`: one heartbeat, written after the call and answered before the return; heartbeats
- *   in between are the driver's own. Fails with the code 27 while a rebalance waits for this
- *   member, and with 22, 25 or 82 where it is no longer one.
+ *   in between are the driver's own. Fails with the code 27 while a classic rebalance waits for
+ *   this member, and with 22, 25, 82 or 110 where it is no longer one.
  * - `commit`: OffsetCommit with the membership given, one attempt.
  * - `watermarks`: `null` before the first answer.
  *
- * Closing the scope stops fetching, leaves the group unless the member is static, and closes the
- * session's sockets. A held revocation is released.
+ * Closing the scope stops fetching, leaves the group, and closes the session's sockets. A held
+ * revocation is released. A static member keeps its partitions until it comes back or its time is
+ * over: in the classic protocol it goes without a word, in the consumer protocol it says so.
  *
  * *Interruption* of `heartbeat` and `commit` abandons the answer, and the request may be acted on.
  *

@@ -5,7 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Isolation } from "./ConsumerDriver.ts"
+import type { GroupProtocolName, Isolation } from "./ConsumerDriver.ts"
 import { KafkaError, Misconfigured } from "./KafkaError.ts"
 
 /**
@@ -16,13 +16,18 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
  * *Shape and units*
  * - `groupId`: 1 to 249 characters; the members of one group share the partitions of its topics.
  * - `topics`: at least one; each must exist.
+ * - `groupProtocol` (`"classic"`): `"consumer"` lets the broker assign the partitions (KIP-848), so
+ *   that a rebalance takes from a member only what another gets. Needs Kafka 4.0 and a driver that
+ *   can. The broker then decides how often there is a heartbeat (`heartbeatInterval` must be left
+ *   out) and after which silence a member is out (`group.consumer.session.timeout.ms`, 45 s).
  * - `groupInstanceId`: makes the member static (KIP-345): a restart within `sessionTimeout` moves
  *   no partition. Needs a driver that can.
  * - `isolation` (`"read_committed"`): whether records of aborted and open transactions are seen.
  * - `startFrom` (`"earliest"`): where a partition is read from in which the group has no position.
  * - `whenOutOfRange` (`"fail"`): what to do where the group's position is no longer in the log.
  *   `"earliest"` and `"latest"` skip records, and say so in the log.
- * - `sessionTimeout` (45 s): without a heartbeat for so long the member is out of the group.
+ * - `sessionTimeout` (45 s): without a heartbeat for so long the member is out of the group. With
+ *   the consumer protocol: after such a silence of the broker it gives its partitions up by itself.
  * - `heartbeatInterval` (3 s): at most a third of `sessionTimeout`.
  * - `rebalanceTimeout` (60 s): how long a rebalance waits for this member to let partitions go.
  * - `requestTimeout` (3 s): how long one request may go without an answer; `connectTimeout` (10 s):
@@ -40,6 +45,7 @@ import { KafkaError, Misconfigured } from "./KafkaError.ts"
 export interface ConsumerOptions {
   readonly groupId: string
   readonly topics: ReadonlyArray<string>
+  readonly groupProtocol?: GroupProtocolName | undefined
   readonly groupInstanceId?: string | undefined
   readonly isolation?: Isolation | undefined
   readonly startFrom?: "earliest" | "latest" | undefined
@@ -65,6 +71,7 @@ export interface ConsumerOptions {
 export interface Settings {
   readonly groupId: string
   readonly topics: ReadonlyArray<string>
+  readonly groupProtocol: GroupProtocolName
   readonly groupInstanceId: string | null
   readonly isolation: Isolation
   readonly startFrom: "earliest" | "latest"
@@ -88,6 +95,7 @@ export interface Settings {
  * @since 0.1.0
  */
 export const defaults = {
+  groupProtocol: "classic",
   isolation: "read_committed",
   startFrom: "earliest",
   whenOutOfRange: "fail",
@@ -140,7 +148,11 @@ export const resolve = (options: ConsumerOptions): Effect.Effect<Settings, Kafka
       checkCount(setting, options[setting] ?? defaults[setting])
     const sessionTimeout = yield* time("sessionTimeout")
     const heartbeatInterval = yield* time("heartbeatInterval")
-    if (Duration.toMillis(heartbeatInterval) * 3 > Duration.toMillis(sessionTimeout)) {
+    const groupProtocol = yield* checkProtocol(options)
+    if (
+      groupProtocol === "classic" &&
+      Duration.toMillis(heartbeatInterval) * 3 > Duration.toMillis(sessionTimeout)
+    ) {
       return yield* misconfigured(
         "heartbeatInterval",
         Duration.format(heartbeatInterval),
@@ -150,6 +162,7 @@ export const resolve = (options: ConsumerOptions): Effect.Effect<Settings, Kafka
     return {
       groupId: options.groupId,
       topics,
+      groupProtocol,
       groupInstanceId: options.groupInstanceId ?? null,
       isolation: options.isolation ?? defaults.isolation,
       startFrom: options.startFrom ?? defaults.startFrom,
@@ -194,6 +207,21 @@ const checkName = (setting: "groupId" | "groupInstanceId", name: string) =>
       `must be text of 1 to ${maxNameLength} characters without NUL (this one has ${name.length})`
     )
     : Effect.void
+
+const checkProtocol = ({
+  groupProtocol = defaults.groupProtocol,
+  heartbeatInterval
+}: ConsumerOptions): Effect.Effect<GroupProtocolName, KafkaError> =>
+  groupProtocol !== "classic" && groupProtocol !== "consumer"
+    ? misconfigured("groupProtocol", JSON.stringify(groupProtocol), 'is "classic" or "consumer"')
+    : groupProtocol === "consumer" && heartbeatInterval !== undefined
+    ? misconfigured(
+      "heartbeatInterval",
+      String(heartbeatInterval),
+      'is the broker\'s with groupProtocol "consumer" (group.consumer.heartbeat.interval.ms); ' +
+        "leave it out"
+    )
+    : Effect.succeed(groupProtocol)
 
 const checkTopics = (topics: ReadonlyArray<string>) => {
   if (!Array.isArray(topics) || topics.length === 0) {

@@ -30,6 +30,7 @@ export type Request =
   | "Heartbeat"
   | "OffsetCommit"
   | "LeaveGroup"
+  | "ConsumerGroupHeartbeat"
   | "ListTransactions"
   | "DescribeTransactions"
   | "DescribeProducers"

@@ -93,6 +93,7 @@ const everywhere = (verdict: Verdict): ErrorCode["verdicts"] => ({
   Heartbeat: verdict,
   OffsetCommit: verdict,
   LeaveGroup: verdict,
+  ConsumerGroupHeartbeat: verdict,
   ListTransactions: verdict,
   DescribeTransactions: verdict,
   DescribeProducers: verdict,
@@ -112,6 +113,7 @@ const coordinatorMoved: ErrorCode["verdicts"] = {
   Heartbeat: "refresh",
   OffsetCommit: "refresh",
   LeaveGroup: "refresh",
+  ConsumerGroupHeartbeat: "refresh",
   ListTransactions: "refresh",
   DescribeTransactions: "refresh",
   // The coordinator answers COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR also when its append to
@@ -144,7 +146,8 @@ const memberFenced: ErrorCode["verdicts"] = {
   JoinGroup: "abort",
   SyncGroup: "abort",
   Heartbeat: "abort",
-  OffsetCommit: "abort"
+  OffsetCommit: "abort",
+  ConsumerGroupHeartbeat: "abort"
 }
 
 /**
@@ -226,7 +229,11 @@ export const table: ReadonlyArray<ErrorCode> = [
     code: 23,
     name: "INCONSISTENT_GROUP_PROTOCOL",
     reason: "Misconfigured",
-    verdicts: { JoinGroup: "reconfigure", SyncGroup: "reconfigure" }
+    verdicts: {
+      JoinGroup: "reconfigure",
+      SyncGroup: "reconfigure",
+      ConsumerGroupHeartbeat: "reconfigure"
+    }
   },
   {
     code: 24,
@@ -235,6 +242,7 @@ export const table: ReadonlyArray<ErrorCode> = [
     verdicts: {
       FindCoordinator: "reconfigure",
       JoinGroup: "reconfigure",
+      ConsumerGroupHeartbeat: "reconfigure",
       OffsetCommit: "reconfigure",
       OffsetFetch: "reconfigure"
     }
@@ -362,11 +370,23 @@ export const table: ReadonlyArray<ErrorCode> = [
     reason: "TransactionAbortable",
     verdicts: { ...everywhere("abort and replace"), EndTxn: "resolve" }
   },
+  {
+    code: 69,
+    name: "GROUP_ID_NOT_FOUND",
+    reason: "Misconfigured",
+    // To a member: the group has vanished, and joining makes it again. To a join: it is of another
+    // kind.
+    verdicts: { ConsumerGroupHeartbeat: "abort" }
+  },
   { code: 74, name: "FENCED_LEADER_EPOCH", verdicts: leaderMoved },
   { code: 75, name: "UNKNOWN_LEADER_EPOCH", verdicts: leaderMoved },
   // The group hands out a member id, with which the same request is sent again.
   { code: 79, name: "MEMBER_ID_REQUIRED", verdicts: { JoinGroup: "retry" } },
-  { code: 81, name: "GROUP_MAX_SIZE_REACHED", verdicts: { JoinGroup: "abort" } },
+  {
+    code: 81,
+    name: "GROUP_MAX_SIZE_REACHED",
+    verdicts: { JoinGroup: "abort", ConsumerGroupHeartbeat: "abort" }
+  },
   { code: 82, name: "FENCED_INSTANCE_ID", reason: "ConsumerFenced", verdicts: memberFenced },
   { code: 87, name: "INVALID_RECORD", reason: "RecordRejected", verdicts: rejected },
   { code: 88, name: "UNSTABLE_OFFSET_COMMIT", verdicts: { OffsetFetch: "retry" } },
@@ -378,7 +398,27 @@ export const table: ReadonlyArray<ErrorCode> = [
     name: "TRANSACTIONAL_ID_NOT_FOUND",
     verdicts: { DescribeTransactions: "abort" }
   },
-  { code: 113, name: "STALE_MEMBER_EPOCH", reason: "ConsumerFenced", verdicts: memberFenced },
+  { code: 110, name: "FENCED_MEMBER_EPOCH", reason: "ConsumerFenced", verdicts: memberFenced },
+  {
+    code: 111,
+    name: "UNRELEASED_INSTANCE_ID",
+    reason: "Misconfigured",
+    // The last holder of a static member's name may have died, and is a member for a while yet.
+    verdicts: { ConsumerGroupHeartbeat: "retry" }
+  },
+  {
+    code: 112,
+    name: "UNSUPPORTED_ASSIGNOR",
+    verdicts: { ConsumerGroupHeartbeat: "reconfigure" }
+  },
+  {
+    code: 113,
+    name: "STALE_MEMBER_EPOCH",
+    reason: "ConsumerFenced",
+    // The next epoch is on its way to a member that still owns its partitions; one that does not is
+    // told so, and then nothing is committed for it (`internal/consumer/commits.ts`).
+    verdicts: { ...memberFenced, OffsetCommit: "retry" }
+  },
   {
     code: 120,
     name: "TRANSACTION_ABORTABLE",

@@ -20,7 +20,8 @@ import type { TopicPartition } from "./TopicPartition.ts"
  * **Details**
  *
  * *Shape*: `code` is 0, or why the topic cannot be used. `leaders` has the node that leads each
- * partition, by its number; `null` where there is none at the moment.
+ * partition, by its number; `null` where there is none at the moment. `topicId` is what the broker
+ * calls the topic in an assignment; left out, or `null`, where the client does not know it.
  *
  * @category models
  * @since 0.1.0
@@ -28,6 +29,7 @@ import type { TopicPartition } from "./TopicPartition.ts"
 export interface TopicLeaders {
   readonly topic: string
   readonly code: number
+  readonly topicId?: string | null
   readonly leaders: ReadonlyArray<number | null>
 }
 
@@ -78,6 +80,62 @@ export interface SyncRequest {
   readonly assignments: ReadonlyArray<
     { readonly memberId: string; readonly assignment: Uint8Array }
   >
+}
+
+/**
+ * Partitions of one topic, which the consumer protocol (KIP-848) calls by its id.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TopicIdPartitions {
+  readonly topicId: string
+  readonly partitions: ReadonlyArray<number>
+}
+
+/**
+ * A ConsumerGroupHeartbeat: what a member of a group of the consumer protocol (KIP-848) joins with,
+ * stays with, and leaves with.
+ *
+ * **Details**
+ *
+ * *Shape*
+ * - `memberEpoch`: 0 to join, the epoch of the last answer to stay, -1 to leave, and -2 for a static
+ *   member that may come back.
+ * - `subscription`: what the member asks for; `null` where nothing of it has changed since the last
+ *   heartbeat that was answered.
+ * - `partitions`: what the member owns, those that it is asked to give back included until it has;
+ *   `null` where that has not changed since the last heartbeat that was answered.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConsumerHeartbeat {
+  readonly groupId: string
+  readonly memberId: string
+  readonly memberEpoch: number
+  readonly groupInstanceId: string | null
+  readonly subscription: {
+    readonly topics: ReadonlyArray<string>
+    readonly rebalanceTimeoutMillis: number
+  } | null
+  readonly partitions: ReadonlyArray<TopicIdPartitions> | null
+}
+
+/**
+ * What the coordinator answers a ConsumerGroupHeartbeat.
+ *
+ * **Details**
+ *
+ * *Shape*: `assignment` is all that the member may own now, `null` where that has not changed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConsumerHeartbeatAnswer {
+  readonly memberEpoch: number
+  readonly heartbeatIntervalMillis: number
+  readonly assignment: ReadonlyArray<TopicIdPartitions> | null
 }
 
 /**
@@ -135,7 +193,9 @@ export interface PartitionFetch extends TopicPartition {
  * *Shape*: each is one attempt, bounded by the client's request timeout (a join by the rebalance
  * timeout besides). Requests to the group go to its coordinator, which the client looks up and
  * remembers until a request to it fails. `fetch` and `listOffset` are told the node; a fetch that
- * waits for records must not hold up the requests to the group.
+ * waits for records must not hold up the requests to the group. `consumerHeartbeat` is left out by
+ * a client that does not speak the consumer protocol; `join`, `sync`, `heartbeat` and `leave` are
+ * the classic one's.
  *
  * *Concurrency*: there is at most one `fetch` to a node at a time. Requests to the group may
  * overlap with one another; the client may send them in turn.
@@ -157,6 +217,9 @@ export interface GroupProtocol {
     groupId: string,
     membership: GroupMembership
   ) => Effect.Effect<void, DriverError>
+  readonly consumerHeartbeat?: (
+    heartbeat: ConsumerHeartbeat
+  ) => Effect.Effect<ConsumerHeartbeatAnswer, DriverError>
   readonly commit: (
     groupId: string,
     membership: GroupMembership,

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type { ConsumerSession, ConsumerSessionOptions, SessionEvent } from "./ConsumerDriver.ts"
 import { DriverError, Failure } from "./DriverError.ts"
 import type { GroupProtocol } from "./GroupProtocol.ts"
+import * as ConsumerMembership from "./internal/group/consumerMembership.ts"
 import * as Fetching from "./internal/group/fetching.ts"
 import * as Health from "./internal/group/health.ts"
 import * as Membership from "./internal/group/membership.ts"
@@ -20,12 +21,16 @@ import * as OwnedPartitions from "./internal/group/ownedPartitions.ts"
  *
  * **Details**
  *
- * The session holds revocations, and tells last stable offsets. Rebalances are eager: all
- * partitions are revoked, then assigned anew by range, as the Java client's `RangeAssignor` does.
- * The leading member looks for new partitions every few seconds.
+ * The session holds revocations, and tells last stable offsets.
+ *
+ * In the classic protocol rebalances are eager: all partitions are revoked, then assigned anew by
+ * range, as the Java client's `RangeAssignor` does. The leading member looks for new partitions
+ * every few seconds. In the consumer protocol (KIP-848) the coordinator assigns, by its own default
+ * assignor, and a rebalance revokes only what goes to another member.
  *
  * *Errors*: `Metadata` with the code of a topic that cannot be used, or the failure of that first
- * request. What goes wrong later is told by `nextEvent`.
+ * request; `ConsumerGroupHeartbeat` where a first join in the consumer protocol is refused for good,
+ * as by a broker that does not speak it. What goes wrong later is told by `nextEvent`.
  *
  * @category constructors
  * @since 0.1.0
@@ -47,7 +52,8 @@ export const open = Effect.fnUntraced(function*(
   const owned = OwnedPartitions.make(options)
   const health = Health.make((event) => Queue.offerUnsafe(events, event))
   // Registered in this order so that fetching ends first, and the group is left last.
-  const membership = yield* Membership.run(protocol, options, owned, events, health)
+  const { run } = options.groupProtocol === "classic" ? Membership : ConsumerMembership
+  const membership = yield* run(protocol, options, owned, events, health)
   const fetching = yield* Fetching.run(protocol, options, owned, events, health)
   return {
     nextEvent: Queue.take(events),

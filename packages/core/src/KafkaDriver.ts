@@ -57,6 +57,7 @@ export {
  *   record of an aborted transaction.
  * - `revocationHold`: a revocation waits until the program has let go.
  * - `staticMembership`: KIP-345.
+ * - `consumerGroupProtocol`: groups whose partitions the broker assigns (KIP-848).
  * - `lastStableOffset`: a consumer session tells the last stable offset, so that the lag of a
  *   reader under `read_committed` is exact.
  *
@@ -72,6 +73,7 @@ export interface Capabilities {
   readonly correctReadCommitted: boolean
   readonly revocationHold: boolean
   readonly staticMembership: boolean
+  readonly consumerGroupProtocol: boolean
   readonly lastStableOffset: boolean
 }
 

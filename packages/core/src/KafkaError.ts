@@ -281,8 +281,11 @@ export class UnsupportedByBroker
 {
   readonly recovery: Recovery = "reconfigure"
   override get message(): string {
-    return `The broker does not support ${this.request} as it was sent (${this.name}). Upgrade ` +
-      "the broker, or use a client that speaks its version."
+    const said = `The broker does not support ${this.request} as it was sent (${this.name}). `
+    return said + (this.request === "ConsumerGroupHeartbeat"
+      ? "Leave groupProtocol out, or use Kafka 4.0 or newer with the consumer group protocol on " +
+        "(group.coordinator.rebalance.protocols, and the feature group.version)."
+      : "Upgrade the broker, or use a client that speaks its version.")
   }
 }
 

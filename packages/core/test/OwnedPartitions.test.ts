@@ -136,7 +136,7 @@ describe("owned partitions", () => {
         owned.resume([partition(0)])
       },
       (owned) => {
-        owned.disown()
+        owned.disown(owned.all())
         owned.adopt(membership, [partition(0)])
         owned.startAt(partition(0), 0n)
       }
@@ -166,7 +166,7 @@ describe("owned partitions", () => {
 
   it("that are held back are not fetched", () => {
     const owned = started(0n)
-    owned.hold()
+    owned.hold(owned.all())
     assert.deepStrictEqual(owned.startFetch(any), [])
   })
 })

@@ -78,6 +78,7 @@ export const capabilities: Capabilities = {
   correctReadCommitted: true,
   revocationHold: true,
   staticMembership: false,
+  consumerGroupProtocol: false,
   lastStableOffset: true
 }
 

@@ -91,6 +91,7 @@ export const capabilities: Capabilities = {
   correctReadCommitted: true,
   revocationHold: true,
   staticMembership: true,
+  consumerGroupProtocol: true,
   lastStableOffset: true
 }
 
@@ -158,7 +159,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
       CommittedOffsets.read(settings, cluster, groupId, partitions),
     openConsumer: (consumer) =>
       Effect.flatMap(
-        RequestsOfConsumer.make(settings, cluster, consumer.requestTimeoutMillis),
+        RequestsOfConsumer.make(settings, cluster, consumer),
         (requests) => GroupSession.open(requests, consumer)
       ),
     transactionAdmin: Admin.make(settings, cluster)

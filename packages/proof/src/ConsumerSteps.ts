@@ -25,6 +25,7 @@ export const options = (
   changes: Partial<ConsumerSessionOptions> = {}
 ): ConsumerSessionOptions => ({
   groupId,
+  groupProtocol: "classic",
   groupInstanceId: null,
   topics,
   isolation: "read_committed",

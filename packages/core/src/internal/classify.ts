@@ -68,6 +68,7 @@ export interface About {
   readonly records?: number
   readonly bytes?: number
   readonly groupId?: string
+  readonly groupInstanceId?: string
   readonly transactionTimeoutMillis?: number
   readonly sessionTimeoutMillis?: number
 }
@@ -150,6 +151,18 @@ const misconfigured = (code: number, topic: string, about: About): Reason => {
         setting: "transactionTimeout",
         value: `${about.transactionTimeoutMillis ?? "?"} ms`,
         problem: "is above the broker's transaction.max.timeout.ms; lower it or raise the broker's"
+      })
+    case 69:
+      return new Misconfigured({
+        setting: "groupId",
+        value: groupId,
+        problem: "is a group of another kind, which the broker does not convert; use another name"
+      })
+    case 111:
+      return new Misconfigured({
+        setting: "groupInstanceId",
+        value: JSON.stringify(about.groupInstanceId ?? ""),
+        problem: "is another member's, which has not left the group; give each process its own"
       })
     default:
       return new Misconfigured({

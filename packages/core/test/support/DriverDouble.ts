@@ -60,6 +60,7 @@ export const fullCapabilities: Capabilities = {
   correctReadCommitted: true,
   revocationHold: true,
   staticMembership: true,
+  consumerGroupProtocol: true,
   lastStableOffset: true
 }
 

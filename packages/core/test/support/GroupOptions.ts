@@ -3,6 +3,7 @@ import type { ConsumerSessionOptions } from "../../src/ConsumerDriver.ts"
 /** What the tests of a group session ask for. */
 export const options: ConsumerSessionOptions = {
   groupId: "group",
+  groupProtocol: "classic",
   groupInstanceId: null,
   topics: ["orders"],
   isolation: "read_committed",

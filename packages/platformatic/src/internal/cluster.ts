@@ -17,6 +17,8 @@ import type { Settings } from "./settings.ts"
 
 export interface Topic {
   readonly code: number
+  /** What the broker calls it; `null` before Kafka 2.8. */
+  readonly topicId: string | null
   readonly partitionCount: number
   /** The leader of each partition that has one. */
   readonly leaders: ReadonlyMap<number, Address>
@@ -191,7 +193,7 @@ const unknownTopicOrPartition = 3
 const leaderNotAvailable = 5
 
 const topicOf = (
-  { errorCode, partitions }: Lookups.Metadata["topics"][number],
+  { errorCode, partitions, topicId }: Lookups.Metadata["topics"][number],
   brokers: ReadonlyMap<number, Address>
 ): Topic => {
   const leaders = new Map<number, Address>()
@@ -204,6 +206,7 @@ const topicOf = (
   }
   return {
     code: errorCode,
+    topicId,
     partitionCount: partitions.length,
     leaders,
     codeOf: (partition) => errorCode || (codes.get(partition) ?? unknownTopicOrPartition)

@@ -2,6 +2,7 @@
  * The requests of a consumer, over connections of its own: a broker answers the requests of a
  * connection in turn, and a fetch that waits for records would hold up every other one.
  */
+import type { ConsumerSessionOptions } from "@kafka-once/core/ConsumerDriver"
 import type { DriverError, Request } from "@kafka-once/core/DriverError"
 import type { GroupProtocol } from "@kafka-once/core/GroupProtocol"
 import * as Effect from "effect/Effect"
@@ -23,7 +24,7 @@ const joinMarginMillis = 5_000
 export const make = Effect.fnUntraced(function*(
   settings: Settings,
   cluster: Cluster,
-  requestTimeoutMillis: number
+  { groupProtocol, requestTimeoutMillis }: ConsumerSessionOptions
 ): Effect.fn.Return<GroupProtocol, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const group = yield* makeLane(settings, scope)
@@ -71,6 +72,7 @@ export const make = Effect.fnUntraced(function*(
           return {
             topic,
             code: known?.code ?? unknownTopicOrPartition,
+            topicId: known?.topicId ?? null,
             leaders: Array.from({ length: count }, (_, partition) => {
               const leader = known?.leaders.get(partition)
               return leader === undefined ? null : numberOf(leader)
@@ -119,11 +121,24 @@ export const make = Effect.fnUntraced(function*(
       Effect.asVoid(
         onCoordinator(groupId, Requests.leaveGroup(groupId, membership), (code) => code)
       ),
+    consumerHeartbeat: (heartbeat) =>
+      Effect.map(
+        onCoordinator(
+          heartbeat.groupId,
+          Requests.consumerHeartbeat(heartbeat),
+          ({ errorCode }) => errorCode
+        ),
+        ({ assignment, heartbeatIntervalMs, memberEpoch }) => ({
+          memberEpoch,
+          heartbeatIntervalMillis: heartbeatIntervalMs,
+          assignment: assignment?.topicPartitions ?? null
+        })
+      ),
     commit: (groupId, membership, positions) =>
       positions.length === 0 ? Effect.void : Effect.asVoid(
         onCoordinator(
           groupId,
-          Requests.offsetCommit(groupId, membership, positions),
+          Requests.offsetCommit(groupId, membership, positions, groupProtocol),
           (code) => code
         )
       ),

@@ -1,18 +1,22 @@
 /**
- * The requests of a consumer and its group, in the newest versions without tagged fields: every
- * broker from Kafka 2.4 on speaks them.
+ * The requests of a consumer and its group, in the newest versions without tagged fields, which
+ * every broker from Kafka 2.4 on speaks; and those of the consumer protocol (KIP-848), from Kafka
+ * 4.0 on.
  */
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import type { GroupMembership } from "@kafka-once/core/GroupOffsets"
 import type * as GroupProtocol from "@kafka-once/core/GroupProtocol"
 import type { AbortedTransaction } from "@kafka-once/core/ReadCommitted"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import {
+  consumerGroupHeartbeatV1,
   fetchV11,
   heartbeatV3,
   joinGroupV5,
   leaveGroupV3,
   listOffsetsV5,
   offsetCommitV7,
+  offsetCommitV9,
   type Reader,
   syncGroupV3
 } from "@platformatic/kafka"
@@ -91,18 +95,52 @@ export const leaveGroup = (
   read: readCode
 })
 
-/** Answers the first code that is not 0. */
+export type ConsumerHeartbeatAnswer = ReturnType<typeof consumerGroupHeartbeatV1.parseResponse>
+
+/** Not version 0, in which the coordinator makes the member's id, and a lost answer costs it. */
+export const consumerHeartbeat = (
+  { groupId, groupInstanceId, memberEpoch, memberId, partitions, subscription }:
+    GroupProtocol.ConsumerHeartbeat
+): Message<ConsumerHeartbeatAnswer> => ({
+  request: "ConsumerGroupHeartbeat",
+  key: 68,
+  versions: [1, 1],
+  flexibleFrom: 0,
+  write: () =>
+    consumerGroupHeartbeatV1.createRequest(
+      groupId,
+      memberId,
+      memberEpoch,
+      groupInstanceId,
+      null,
+      subscription?.rebalanceTimeoutMillis ?? unchanged,
+      subscription === null ? null : [...subscription.topics],
+      null,
+      null,
+      partitions?.map((one) => ({ topicId: one.topicId, partitions: [...one.partitions] })) ?? null
+    ),
+  read: (reader, version) =>
+    withCodes(() => consumerGroupHeartbeatV1.parseResponse(0, 68, version, reader))
+})
+
+const unchanged = -1
+
+/**
+ * Answers the first code that is not 0. Members of the consumer protocol are told by version 9 or
+ * newer.
+ */
 export const offsetCommit = (
   groupId: string,
   { generationId, groupInstanceId, memberId }: GroupMembership,
-  positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>
+  positions: ReadonlyArray<TopicPartition & { readonly offset: bigint }>,
+  protocol: GroupProtocolName
 ): Message<number> => ({
   request: "OffsetCommit",
   key: 8,
-  versions: [7, 7],
+  versions: protocol === "classic" ? [7, 7] : [9, 9],
   flexibleFrom: 8,
-  write: () =>
-    offsetCommitV7.createRequest(
+  write: (version) =>
+    (version < 9 ? offsetCommitV7 : offsetCommitV9).createRequest(
       groupId,
       generationId,
       memberId,
@@ -118,7 +156,8 @@ export const offsetCommit = (
       }))
     ),
   read: (reader, version) => {
-    const { topics } = withCodes(() => offsetCommitV7.parseResponse(0, 8, version, reader))
+    const { parseResponse } = version < 9 ? offsetCommitV7 : offsetCommitV9
+    const { topics } = withCodes(() => parseResponse(0, 8, version, reader))
     return topics.flatMap(({ partitions }) => partitions)
       .find(({ errorCode }) => errorCode !== 0)?.errorCode ?? 0
   }

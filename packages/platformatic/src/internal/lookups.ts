@@ -1,10 +1,11 @@
 /**
  * The requests that find the way: who leads a partition, and who coordinates a transaction or a
- * group. One version each, which every broker from Kafka 2.5 on speaks.
+ * group. In versions that every broker from Kafka 2.5 on speaks, and newer ones for what they add.
  */
 import {
   FindCoordinatorKeyTypes,
   findCoordinatorV3,
+  metadataV10,
   metadataV9,
   offsetFetchV7,
   type Reader
@@ -20,6 +21,8 @@ export interface Metadata {
   readonly topics: ReadonlyArray<{
     readonly errorCode: number
     readonly name: string
+    /** `null` where the version does not tell it. */
+    readonly topicId: string | null
     readonly partitions: ReadonlyArray<{
       readonly errorCode: number
       readonly partitionIndex: number
@@ -28,7 +31,7 @@ export interface Metadata {
   }>
 }
 
-const readMetadata = (reader: Reader): Metadata => {
+const readMetadata = (reader: Reader, version: number): Metadata => {
   reader.readInt32()
   const brokers = reader.readArray(() => {
     const broker = {
@@ -43,12 +46,13 @@ const readMetadata = (reader: Reader): Metadata => {
   // The cluster's id and its controller.
   reader.readNullableString()
   reader.readInt32()
-  return { brokers, topics: reader.readArray(() => readTopic(reader)) }
+  return { brokers, topics: reader.readArray(() => readTopic(reader, version)) }
 }
 
-const readTopic = (reader: Reader): Metadata["topics"][number] => {
+const readTopic = (reader: Reader, version: number): Metadata["topics"][number] => {
   const errorCode = reader.readInt16()
   const name = reader.readString()
+  const topicId = version >= idsFrom ? reader.readUUID() : null
   // Whether it is one of the broker's own.
   reader.readInt8()
   const partitions = reader.readArray(() => {
@@ -64,16 +68,25 @@ const readTopic = (reader: Reader): Metadata["topics"][number] => {
   })
   // What the principal may do.
   reader.readInt32()
-  return { errorCode, name, partitions }
+  return { errorCode, name, topicId, partitions }
 }
+
+/** The first version that tells the ids of topics (KIP-516). */
+const idsFrom = 10
 
 /** Of these topics, or with `null` of all that the principal may see. */
 export const metadata = (topics: ReadonlyArray<string> | null): Message<Metadata> => ({
   request: "Metadata",
   key: 3,
-  versions: [9, 9],
+  versions: [9, idsFrom],
   flexibleFrom: 9,
-  write: () => metadataV9.createRequest(topics === null ? null : [...topics], false, false, false),
+  write: (version) =>
+    (version < idsFrom ? metadataV9 : metadataV10).createRequest(
+      topics === null ? null : [...topics],
+      false,
+      false,
+      false
+    ),
   read: readMetadata
 })
 

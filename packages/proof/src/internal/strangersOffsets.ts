@@ -44,6 +44,7 @@ const driverOf = (topicPartition: TopicPartition, offset: bigint): KafkaDriver["
       correctReadCommitted: true,
       revocationHold: true,
       staticMembership: false,
+      consumerGroupProtocol: false,
       lastStableOffset: false
     },
     probe: neverAsked,

@@ -1,5 +1,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { DriverError, Failure } from "../../DriverError.ts"
 import type { GroupOffsets } from "../../GroupOffsets.ts"
 import { BrokerRefused, ConsumerFenced, KafkaError, Unreachable } from "../../KafkaError.ts"
 import { toKey } from "../../TopicPartition.ts"
@@ -40,7 +41,13 @@ export const commit = (
     return untilDeadline({
       request: "OffsetCommit",
       limit: Duration.times(member.settings.requestTimeout, 3),
-      attempt: Effect.suspend(() => first.session.commit(first.membership, positions)),
+      // Repeated under the membership of then, which a rebalance may have renewed, but not for what
+      // it has taken away.
+      attempt: Effect.suspend(() =>
+        lanes.every((lane) => Lane.covers(lane, membership))
+          ? first.session.commit(first.membership, positions)
+          : Effect.fail(notCovered)
+      ),
       onUnanswered: () => {}
     }).pipe(
       Effect.mapError((error) =>
@@ -53,11 +60,19 @@ export const commit = (
     )
   })
 
+const illegalGeneration = 22
+
 const fenced = (groupId: string): KafkaError =>
   new KafkaError({
     operation: "commitOffsets",
-    reason: new ConsumerFenced({ groupId, code: 22, name: "ILLEGAL_GENERATION" })
+    reason: new ConsumerFenced({ groupId, code: illegalGeneration, name: "ILLEGAL_GENERATION" })
   })
+
+const notCovered = new DriverError({
+  request: "OffsetCommit",
+  failure: Failure.Answered({ code: illegalGeneration }),
+  detail: "A partition was taken away meanwhile"
+})
 
 const exhausted = ({ afterMillis, last, lastText }: Exhausted): KafkaError =>
   new KafkaError({

@@ -63,6 +63,7 @@ export const publish = (member: Member, event: ConsumerEvent): Effect.Effect<voi
 export const reasonIn = ({ settings }: Member, error: DriverError): Reason =>
   reasonOf(error, {
     groupId: settings.groupId,
+    ...settings.groupInstanceId === null ? {} : { groupInstanceId: settings.groupInstanceId },
     topics: settings.topics,
     sessionTimeoutMillis: Duration.toMillis(settings.sessionTimeout)
   })

@@ -66,6 +66,7 @@ const open = (member: Member): Effect.Effect<ConsumerSession, DriverError, Scope
   if (openConsumer === null) return Effect.die(new Error("kafka-once: checked by `start`"))
   return openConsumer({
     groupId: settings.groupId,
+    groupProtocol: settings.groupProtocol,
     groupInstanceId: settings.groupInstanceId,
     topics: settings.topics,
     isolation: settings.isolation,
@@ -169,9 +170,10 @@ const prepareNext = (
     yield* Heard.pause(member.heard, pauseMillis(member.failures))
   })
 
-// FENCED_INSTANCE_ID: another process has this static member's name. GROUP_MAX_SIZE_REACHED and an
-// unknown topic are the cluster's configuration.
-const fatalCodes: ReadonlySet<number> = new Set([3, 81, 82])
+// FENCED_INSTANCE_ID and UNRELEASED_INSTANCE_ID: another process has this static member's name.
+// GROUP_ID_NOT_FOUND: the group is of another kind. GROUP_MAX_SIZE_REACHED and an unknown topic are
+// the cluster's configuration.
+const fatalCodes: ReadonlySet<number> = new Set([3, 69, 81, 82, 111])
 
 const isFatal = (error: DriverError): boolean =>
   verdictOf(error) === "reconfigure" ||
@@ -198,6 +200,8 @@ export const unsupported = ({ driver, settings }: Member): KafkaError | null => 
     ? "correctReadCommitted"
     : settings.groupInstanceId !== null && !driver.capabilities.staticMembership
     ? "staticMembership (KIP-345)"
+    : settings.groupProtocol === "consumer" && !driver.capabilities.consumerGroupProtocol
+    ? "consumerGroupProtocol (KIP-848)"
     : null
   if (capability === null) return null
   const reason = new UnsupportedByDriver({ driver: driver.name, capability })

@@ -1,7 +1,7 @@
 /**
- * Being a member of a consumer group: joining, heartbeats, and giving partitions back.
+ * Being a member of a group of the classic protocol: joining, heartbeats, and giving partitions
+ * back.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -16,29 +16,15 @@ import type { GroupMembership } from "../../GroupOffsets.ts"
 import type { GroupProtocol, Joined } from "../../GroupProtocol.ts"
 import type { TopicPartition } from "../../TopicPartition.ts"
 import * as Assignment from "./assignment.ts"
+import * as Coordinator from "./coordinator.ts"
 import type { Health } from "./health.ts"
 import type { OwnedPartitions } from "./ownedPartitions.ts"
 import * as Signal from "./signal.ts"
+import * as TopicWatch from "./topicWatch.ts"
 
-const unknownTopic = 3
 const illegalGeneration = 22
 const unknownMemberId = 25
 const rebalanceInProgress = 27
-
-/** The coordinator is starting, moving or elsewhere: 14, 15 and 16. */
-const isMoving = (code: number): boolean => code >= 14 && code <= 16
-
-/** How often members look at their topics, and the leading one for new partitions. */
-const topicsMillis = 5_000
-
-/**
- * So many times in a row a topic may be unknown before it is taken for deleted: a broker that has
- * just started does not know it for a moment.
- */
-const unknownMax = 3
-
-/** Between two attempts that were not answered. */
-const pauseMillis = 250
 
 export const run = Effect.fnUntraced(function*(
   protocol: GroupProtocol,
@@ -48,33 +34,18 @@ export const run = Effect.fnUntraced(function*(
   health: Health
 ): Effect.fn.Return<Pick<ConsumerSession, "heartbeat">, never, Scope.Scope> {
   const { groupId, groupInstanceId, heartbeatIntervalMillis, sessionTimeoutMillis } = options
+  const coordinator = yield* Coordinator.make(options, health)
+  const topics = yield* TopicWatch.make(protocol, options.topics)
   const early = Signal.make()
   let isEarly = false
   let memberId = ""
   let membership: GroupMembership | null = null
-  /** When the coordinator last answered as the coordinator. */
-  let answeredAt = yield* Clock.currentTimeMillis
   /** The partitions that were assigned to the group, where this member leads it. */
   let assignedCounts: ReadonlyMap<string, number> | null = null
   /** Completes when the join that is on its way is answered. */
   let joining: Deferred.Deferred<void> | null = null
-  /** How often in a row a topic of this member's was unknown. */
-  let unknownTimes = 0
 
   const tell = (event: SessionEvent) => Effect.asVoid(Queue.offer(events, event))
-
-  /** Notes an answer, or fails once there was none for as long as a member may be silent. */
-  const unanswered = (error: DriverError) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      health.failed("group", error)
-      return now - answeredAt >= sessionTimeoutMillis
-        ? Effect.fail(error)
-        : Effect.sleep(Math.min(pauseMillis, heartbeatIntervalMillis))
-    })
-  const answered = Effect.map(Clock.currentTimeMillis, (now) => {
-    answeredAt = now
-    health.answered("group")
-  })
 
   const partitionCounts = (topics: ReadonlyArray<string>) =>
     Effect.map(
@@ -149,42 +120,30 @@ export const run = Effect.fnUntraced(function*(
     for (;;) {
       const joined = yield* Effect.result(joinOnce)
       if (joined._tag === "Success") {
-        yield* answered
+        yield* coordinator.answered
         const { partitions, under } = joined.success
         membership = under
         owned.adopt(under, partitions)
         return yield* tell(SessionEvent.Assigned({ membership: under, partitions }))
       }
       const error = joined.failure
-      const code = codeOf(error)
+      const code = Coordinator.codeOf(error)
       if (code === unknownMemberId) memberId = ""
       if (code === unknownMemberId || code === illegalGeneration || code === rebalanceInProgress) {
-        yield* answered
-      } else if (isPassing(error)) {
-        yield* unanswered(error)
+        yield* coordinator.answered
+      } else if (Coordinator.isPassing(error)) {
+        yield* coordinator.unanswered(error)
       } else {
         return yield* error
       }
     }
   })
 
-  /**
-   * Whether the leading member finds more or fewer partitions than it has assigned. Fails when a
-   * topic of this member's is gone: the group would go on without it, and nobody would be told.
-   */
+  /** Whether the leading member finds more or fewer partitions than it has assigned. */
   const isOutgrown = Effect.gen(function*() {
     const before = assignedCounts ?? new Map<string, number>()
-    const looked = yield* Effect.result(
-      protocol.leaders([...new Set([...options.topics, ...before.keys()])])
-    )
-    // Who does not answer says nothing about topics.
-    if (looked._tag === "Failure" && codeOf(looked.failure) !== unknownTopic) return false
-    const topics = looked._tag === "Success" ? looked.success : []
-    const isGone = ({ code, topic }: { readonly code: number; readonly topic: string }) =>
-      code === unknownTopic && options.topics.includes(topic)
-    unknownTimes = looked._tag === "Failure" || topics.some(isGone) ? unknownTimes + 1 : 0
-    if (unknownTimes >= unknownMax) return yield* topicGone
-    return topics.some(({ leaders, topic }) => {
+    const looked = yield* topics.look([...before.keys()])
+    return looked.some(({ leaders, topic }) => {
       const count = before.get(topic)
       return count !== undefined && count !== leaders.length
     })
@@ -198,34 +157,30 @@ export const run = Effect.fnUntraced(function*(
   /** Heartbeats until the group wants this member to do something, or has lost it. */
   const beat = (under: GroupMembership, isHolding: boolean) =>
     Effect.gen(function*() {
-      let lookedAt = yield* Clock.currentTimeMillis
       for (;;) {
         yield* nextBeat
         isEarly = false
         const exit = yield* Effect.result(protocol.heartbeat(groupId, under))
-        const code = exit._tag === "Failure" ? codeOf(exit.failure) : 0
+        const code = exit._tag === "Failure" ? Coordinator.codeOf(exit.failure) : 0
         if (exit._tag === "Success" || code === rebalanceInProgress) {
-          yield* answered
+          yield* coordinator.answered
           if (code === rebalanceInProgress && !isHolding) return "rebalance"
         } else if (code === unknownMemberId || code === illegalGeneration) {
           if (code === unknownMemberId) memberId = ""
-          yield* answered
+          yield* coordinator.answered
           return "lost"
-        } else if (isPassing(exit.failure)) {
-          yield* unanswered(exit.failure)
+        } else if (Coordinator.isPassing(exit.failure)) {
+          yield* coordinator.unanswered(exit.failure)
         } else {
           return yield* exit.failure
         }
-        const now = yield* Clock.currentTimeMillis
-        if (!isHolding && now - lookedAt >= topicsMillis) {
-          lookedAt = now
-          if (yield* isOutgrown) return "rebalance"
-        }
+        if (!isHolding && (yield* topics.isDue) && (yield* isOutgrown)) return "rebalance"
       }
     })
 
   const lose = Effect.suspend(() => {
-    const partitions = owned.disown()
+    const partitions = owned.all()
+    owned.disown(partitions)
     return partitions.length === 0 ? Effect.void : tell(SessionEvent.Lost({ partitions }))
   })
 
@@ -238,7 +193,7 @@ export const run = Effect.fnUntraced(function*(
   const giveBack = (under: GroupMembership, partitions: ReadonlyArray<TopicPartition>) =>
     Effect.gen(function*() {
       const released = Deferred.makeUnsafe<void>()
-      owned.hold()
+      owned.hold(partitions)
       yield* tell(SessionEvent.Revoking({
         partitions,
         budgetMillis,
@@ -249,7 +204,7 @@ export const run = Effect.fnUntraced(function*(
         Effect.as(Effect.sleep(budgetMillis), "lost"),
         beat(under, true)
       ])
-      if (how === "released") owned.disown()
+      if (how === "released") owned.disown(partitions)
       else yield* lose
     })
 
@@ -306,29 +261,12 @@ export const run = Effect.fnUntraced(function*(
   return { heartbeat }
 })
 
-const codeOf = ({ failure }: DriverError): number | null =>
-  failure._tag === "Answered" ? failure.code : null
-
-/** Nobody refused: the coordinator was not reached, or is somewhere else. */
-const isPassing = (error: DriverError): boolean => {
-  const code = codeOf(error)
-  return code === null
-    ? error.failure._tag === "NoAnswer" || error.failure._tag === "NotSent"
-    : isMoving(code)
-}
-
 const unreadable = (): DriverError =>
   new DriverError({
     request: "SyncGroup",
     failure: Failure.NotKafka(),
     detail: "Another member of the group speaks another protocol"
   })
-
-const topicGone = new DriverError({
-  request: "Metadata",
-  failure: Failure.Answered({ code: unknownTopic }),
-  detail: "A topic of the consumer's is unknown"
-})
 
 const notAMember = new DriverError({
   request: "Heartbeat",

@@ -42,10 +42,12 @@ export interface OwnedPartitions {
     membership: GroupMembership,
     partitions: ReadonlyArray<TopicPartition.TopicPartition>
   ) => void
-  /** Fetches nothing more of any partition. */
-  readonly hold: () => void
-  /** Forgets all partitions, and answers which they were. */
-  readonly disown: () => ReadonlyArray<TopicPartition.TopicPartition>
+  /** What is owned is owned under this membership now. */
+  readonly renew: (membership: GroupMembership) => void
+  /** Fetches nothing more of these partitions. */
+  readonly hold: (partitions: ReadonlyArray<TopicPartition.TopicPartition>) => void
+  /** Forgets these partitions. */
+  readonly disown: (partitions: ReadonlyArray<TopicPartition.TopicPartition>) => void
   /** Fails where the next batch cannot be decoded, each time. */
   readonly take: (
     topicPartition: TopicPartition.TopicPartition
@@ -69,7 +71,7 @@ export interface OwnedPartitions {
 
 interface Slot {
   readonly topicPartition: TopicPartition.TopicPartition
-  readonly membership: GroupMembership
+  membership: GroupMembership
   /** The offset that the next fetch starts at, `null` before the first seek. */
   position: bigint | null
   turn: number
@@ -161,17 +163,18 @@ export const make = (options: ConsumerSessionOptions): OwnedPartitions => {
       }
       signal.changed()
     },
-    hold: () => {
-      for (const slot of slots.values()) slot.held = true
+    renew: (membership) => {
+      for (const slot of slots.values()) slot.membership = membership
     },
-    disown: () => {
-      const partitions = Array.from(slots.values(), ({ topicPartition }) => topicPartition)
-      slots.clear()
-      records = 0
-      bytes = 0
-      signal.changed()
-      return partitions
-    },
+    hold: (partitions) =>
+      change(partitions, (slot) => {
+        slot.held = true
+      }),
+    disown: (partitions) =>
+      change(partitions, (slot) => {
+        drop(slot)
+        slots.delete(TopicPartition.toKey(slot.topicPartition))
+      }),
     take,
     startAt: (topicPartition, offset) =>
       change([topicPartition], (slot) => {
