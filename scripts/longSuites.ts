@@ -16,6 +16,7 @@ export const longSuites: ReadonlyArray<string> = [
   "Platformatic.badInput",
   "Platformatic.badServers",
   "Platformatic.consumer",
+  "Platformatic.consumerProtocol",
   "Platformatic.pipeline",
   "Platformatic.pipelineStorm",
   "Platformatic.producer",

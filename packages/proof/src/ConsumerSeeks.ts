@@ -12,8 +12,8 @@ import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
+import type { Subject } from "./ConsumerBench.ts"
 import * as LogReader from "./LogReader.ts"
-import type { DriverAt } from "./ProducerBench.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
 
 /**
@@ -24,7 +24,7 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
  */
 export const tests = (
   it: Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>,
-  driver: DriverAt
+  { driver, groupProtocol }: Subject
 ): void => {
   it.effect("after a seek nothing that was fetched before is handed out, or can be committed", () =>
     Effect.gen(function*() {
@@ -43,6 +43,7 @@ export const tests = (
         const at = { topic, partition: 0 }
         const consumer = yield* Consumer.make({
           groupId: topic,
+          groupProtocol,
           topics: [topic],
           maxPartitionFetchBytes: 1
         })

@@ -78,13 +78,24 @@ export const eventOf = <Tag extends SessionEvent["_tag"]>(
 }
 
 /**
+ * Waits for partitions: in the consumer protocol a member joins first, and gets them when their
+ * former owners have let them go.
+ *
+ * @since 0.1.0
+ */
+export const assignedOf = (session: ConsumerSession) =>
+  Effect.repeat(eventOf(session, "Assigned"), {
+    until: ({ partitions }) => partitions.length > 0
+  })
+
+/**
  * Joins, and starts every assigned partition at its beginning.
  *
  * @since 0.1.0
  */
 export const openFromStart = Effect.fnUntraced(function*(of: ConsumerSessionOptions) {
   const session = yield* open(of)
-  const assigned = yield* eventOf(session, "Assigned")
+  const assigned = yield* assignedOf(session)
   yield* Effect.forEach(assigned.partitions, (one) => session.seek(one, "earliest"))
   return { session, assigned }
 })

@@ -183,6 +183,8 @@ export const run = Effect.fnUntraced(function*(
   })
 
   const beginAnew = Effect.gen(function*() {
+    // Whoever is behind its group is a member still, and would keep its partitions for a session.
+    yield* leave
     memberId = yield* newMemberId
     mayBeMember = false
     tellAll = true
@@ -208,7 +210,6 @@ export const run = Effect.fnUntraced(function*(
     if (Coordinator.isPassing(error)) return yield* coordinator.unanswered(error)
     if (code !== unknownMemberId && code !== fencedMemberEpoch) return yield* error
     // An answer was lost, and with it what the coordinator knows under this id.
-    yield* leave
     yield* beginAnew
   })
 
@@ -224,8 +225,6 @@ export const run = Effect.fnUntraced(function*(
       if (code === unknownMemberId || code === groupIdNotFound || code === fencedMemberEpoch) {
         yield* coordinator.answered
         yield* lose
-        // One that is behind is a member still, and would hold its partitions for a session.
-        if (code === fencedMemberEpoch) yield* leave
         return yield* beginAnew
       }
       if (!Coordinator.isPassing(error)) return yield* error
@@ -254,9 +253,7 @@ export const run = Effect.fnUntraced(function*(
     )
   )
   return {
-    heartbeat: Effect.suspend(() =>
-      membership === null ? Effect.fail(notAMember) : beats.ask
-    )
+    heartbeat: Effect.suspend(() => membership === null ? Effect.fail(notAMember) : beats.ask)
   }
 })
 

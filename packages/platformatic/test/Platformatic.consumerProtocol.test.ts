@@ -1,0 +1,4 @@
+import * as ConsumerContract from "@kafka-once/proof/ConsumerContract"
+import * as Platformatic from "../src/Platformatic.ts"
+
+ConsumerContract.suite("platformatic", (brokers) => Platformatic.layer({ brokers }), "consumer")
