@@ -18,6 +18,7 @@ export const longSuites: ReadonlyArray<string> = [
   "Platformatic.consumer",
   "Platformatic.consumerProtocol",
   "Platformatic.pipeline",
+  "Platformatic.pipelineProtocol",
   "Platformatic.pipelineStorm",
   "Platformatic.producer",
   "Platformatic.security",

@@ -6,27 +6,19 @@
  *
  * @since 0.1.0
  */
-import { assert, layer, type Vitest } from "@effect/vitest"
-import * as ExactlyOnce from "@kafka-once/core/ExactlyOnce"
-import type { ExactlyOnceOptions } from "@kafka-once/core/ExactlyOnceOptions"
-import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import type { KafkaError } from "@kafka-once/core/KafkaError"
-import * as Topic from "@kafka-once/core/Topic"
-import type * as Transaction from "@kafka-once/core/Transaction"
-import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
+import { assert, layer } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
-import { randomUUID } from "node:crypto"
+import * as ConsumerBench from "./ConsumerBench.ts"
+import type { It, Subject } from "./ConsumerBench.ts"
+import { copy, partitions, Refused, type Text, withBench } from "./CopyBench.ts"
 import * as Steps from "./DriverSteps.ts"
 import * as LogReader from "./LogReader.ts"
+import * as PipelineFencing from "./PipelineFencing.ts"
 import type { DriverAt } from "./ProducerBench.ts"
-import * as ProxiedKafka from "./ProxiedKafka.ts"
-
-type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 
 /**
  * Runs the contract of pipelines over a driver, on a broker of its own.
@@ -34,13 +26,19 @@ type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy
  * @category testing
  * @since 0.1.0
  */
-export const suite = (name: string, driver: DriverAt): void => {
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
-    `pipelines, over ${name}`,
+export const suite = (
+  name: string,
+  driver: DriverAt,
+  groupProtocol: GroupProtocolName = "classic"
+): void => {
+  const subject = { driver, groupProtocol }
+  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `pipelines, over ${name}, ${groupProtocol} groups`,
     (it) => {
-      copying(it, driver)
-      failing(it, driver)
-      sharing(it, driver)
+      copying(it, subject)
+      failing(it, subject)
+      sharing(it, subject)
+      PipelineFencing.tests(it, subject)
     }
   )
 }
@@ -51,128 +49,24 @@ export const suite = (name: string, driver: DriverAt): void => {
  * @category testing
  * @since 0.1.0
  */
-export const faults = (name: string, driver: DriverAt): void => {
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
-    `pipelines under faults, over ${name}`,
+export const faults = (
+  name: string,
+  driver: DriverAt,
+  groupProtocol: GroupProtocolName = "classic"
+): void => {
+  const subject = { driver, groupProtocol }
+  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `pipelines under faults, over ${name}, ${groupProtocol} groups`,
     (it) => {
-      wireFaults(it, driver)
-      outages(it, driver)
+      wireFaults(it, subject)
+      outages(it, subject)
     }
   )
 }
 
-const partitions = 4
-
-class Refused extends Data.TaggedError("Refused")<{ readonly value: string }> {}
-
-type Text = string | null
-
-type Options<E> = Partial<ExactlyOnceOptions<Text, Text, E, Transaction.Transaction>>
-
-interface Bench {
-  readonly kafka: EmbeddedKafka.EmbeddedKafka["Service"]
-  readonly proxy: ProxiedKafka.Proxy["Service"]
-  readonly input: string
-  readonly output: string
-  readonly dead: string
-  readonly groupId: string
-  /** So many more numbered records in each partition. */
-  readonly write: (perPartition: number) => Effect.Effect<void, unknown>
-  /** A pipeline that copies, with changes; it runs until the scope closes. */
-  readonly start: <E = KafkaError>(
-    changes?: Options<E | KafkaError>
-  ) => Effect.Effect<ExactlyOnce.Running<E | KafkaError>, KafkaError, KafkaDriver | Scope.Scope>
-  /** Waits until the group has everything behind it. */
-  readonly awaitDone: Effect.Effect<void, unknown>
-  /** The values that a reader of what is committed sees. */
-  readonly visible: (topic: string) => Effect.Effect<ReadonlyArray<string>, unknown>
-  /** Holds the output against what was written: every value once. */
-  readonly assertCopied: Effect.Effect<void, unknown>
-}
-
-// The output is told by the value, so that one function serves every test.
-const copy = ExactlyOnce.eachRecord<Text, Text, never, never>(({ key, value }) =>
-  Effect.succeed([{ topic: `output-${value?.slice(0, value.indexOf(" "))}`, key, value }])
-)
-
-const withBench = <E>(
-  driver: DriverAt,
-  test: (bench: Bench) => Effect.Effect<unknown, E, KafkaDriver | Scope.Scope>
-) =>
-  Effect.gen(function*() {
-    const kafka = yield* EmbeddedKafka.EmbeddedKafka
-    const proxy = yield* ProxiedKafka.Proxy
-    const id = randomUUID().slice(0, 8)
-    const [input, output, dead, groupId] = [
-      `input-${id}`,
-      `output-${id}`,
-      `dead-${id}`,
-      `group-${id}`
-    ]
-    yield* kafka.createTopic(input, { partitions })
-    yield* kafka.createTopic(output, { partitions })
-    yield* kafka.createTopic(dead)
-    const written: Array<string> = []
-    const direct = driver(kafka.bootstrapServers)
-    const visible = (topic: string) => LogReader.visibleValues(kafka, topic)
-    const bench: Bench = {
-      kafka,
-      proxy,
-      input,
-      output,
-      dead,
-      groupId,
-      write: (perPartition) =>
-        Effect.scoped(Effect.gen(function*() {
-          const { session } = yield* Steps.open(`writer-${id}`)
-          const batches = Array.from({ length: partitions }, (_, partition) =>
-            Steps.batch(
-              input,
-              partition,
-              ...Array.from(
-                { length: perPartition },
-                (_, index) => `${id} ${partition} ${written.length + index}`
-              )
-            ))
-          yield* Steps.transact(session, batches, "commit")
-          const decoder = new TextDecoder()
-          for (const { records } of batches) {
-            written.push(...records.map(({ value }) => decoder.decode(value ?? undefined)))
-          }
-        })).pipe(Effect.provide(direct)),
-      start: (changes) =>
-        ExactlyOnce.make({
-          groupId,
-          input: Topic.make({ name: input, key: Topic.text, value: Topic.text }),
-          process: copy,
-          batch: { records: 50 },
-          ...changes
-        }),
-      awaitDone: Steps.until(
-        Effect.gen(function*() {
-          const logs = yield* LogReader.read(kafka, input)
-          const ends = logs.map((log) => [log.partition, log.highWatermark] as const)
-          const committed = new Map(
-            (yield* LogReader.committedOffsets(kafka, groupId))
-              .filter(({ topic }) => topic === input)
-              .map(({ offset, partition }) => [partition, offset])
-          )
-          // What is committed may stand before a marker at the very end.
-          return ends.every(([partition, end]) => (committed.get(partition) ?? 0n) >= end - 1n)
-          // While a transaction has positions pending the broker answers none (88).
-        }).pipe(Effect.orElseSucceed(() => false)),
-        (isDone) => isDone
-      ).pipe(Effect.map((isDone) => assert.isTrue(isDone, "the group is not at the end"))),
-      visible,
-      assertCopied: Effect.map(visible(output), (values) =>
-        assert.deepStrictEqual(values, written.toSorted()))
-    }
-    yield* Effect.scoped(test(bench)).pipe(Effect.provide(driver(proxy.addresses)))
-  })
-
-const copying = (it: It, driver: DriverAt): void => {
+const copying = (it: It, subject: Subject): void => {
   it.effect("what is read is written once, and its positions are committed with it", () =>
-    withBench(driver, ({ assertCopied, awaitDone, start, write }) =>
+    withBench(subject, ({ assertCopied, awaitDone, start, write }) =>
       Effect.gen(function*() {
         yield* write(200)
         yield* start()
@@ -183,7 +77,7 @@ const copying = (it: It, driver: DriverAt): void => {
       })))
 
   it.effect("outputs and positions are in one transaction", () =>
-    withBench(driver, ({ awaitDone, groupId, proxy, start, write }) =>
+    withBench(subject, ({ awaitDone, groupId, proxy, start, write }) =>
       Effect.gen(function*() {
         yield* write(60)
         yield* start()
@@ -203,7 +97,7 @@ const copying = (it: It, driver: DriverAt): void => {
 
   it.effect("a pipeline that ends leaves nothing open, and the next one goes on after it", () =>
     withBench(
-      driver,
+      subject,
       ({ assertCopied, awaitDone, groupId, kafka, start, write }) =>
         Effect.gen(function*() {
           for (let round = 0; round < 3; round++) {
@@ -217,9 +111,9 @@ const copying = (it: It, driver: DriverAt): void => {
     ))
 }
 
-const failing = (it: It, driver: DriverAt): void => {
+const failing = (it: It, subject: Subject): void => {
   it.effect("records that fail alone go to the dead-letter topic, and all others through", () =>
-    withBench(driver, (bench) =>
+    withBench(subject, (bench) =>
       Effect.gen(function*() {
         yield* bench.write(80)
         const isPoison = (value: Text) => Number(value?.split(" ")[2]) % 37 === 5
@@ -244,7 +138,7 @@ const failing = (it: It, driver: DriverAt): void => {
       })))
 
   it.effect("without a dead-letter topic the pipeline fails with what process failed with", () =>
-    withBench(driver, (bench) =>
+    withBench(subject, (bench) =>
       Effect.gen(function*() {
         yield* bench.write(10)
         const { failed } = yield* bench.start({
@@ -258,7 +152,7 @@ const failing = (it: It, driver: DriverAt): void => {
       })))
 
   it.effect("what fails at random is tried until it is through, and is there once", () =>
-    withBench(driver, (bench) =>
+    withBench(subject, (bench) =>
       Effect.gen(function*() {
         yield* bench.write(150)
         let attempts = 0
@@ -284,9 +178,9 @@ const failing = (it: It, driver: DriverAt): void => {
       })))
 }
 
-const sharing = (it: It, driver: DriverAt): void => {
+const sharing = (it: It, subject: Subject): void => {
   it.effect("members that join and leave while it runs neither lose nor double anything", () =>
-    withBench(driver, (bench) =>
+    withBench(subject, (bench) =>
       Effect.gen(function*() {
         yield* bench.write(100)
         yield* bench.start({ batch: { records: 5 } })
@@ -303,32 +197,46 @@ const sharing = (it: It, driver: DriverAt): void => {
       })))
 }
 
-const wireFaults = (it: It, driver: DriverAt): void => {
-  it.effect.each(
-    [
-      { fault: "a commit's lost answer", rule: FaultProxyRule.dropResponse, api: "EndTxn" },
-      { fault: "a lost commit", rule: FaultProxyRule.dropRequest, api: "EndTxn" },
-      { fault: "a lost answer to a send", rule: FaultProxyRule.dropResponse, api: "Produce" },
-      {
-        fault: "a lost answer to the offsets",
-        rule: FaultProxyRule.dropResponse,
-        api: "TxnOffsetCommit"
-      },
-      { fault: "lost offsets", rule: FaultProxyRule.dropRequest, api: "TxnOffsetCommit" },
-      { fault: "a lost fetch", rule: FaultProxyRule.dropResponse, api: "Fetch" },
-      { fault: "a reset heartbeat", rule: FaultProxyRule.resetAfter, api: "Heartbeat" },
-      { fault: "a lost join", rule: FaultProxyRule.resetBefore, api: "JoinGroup" }
-    ] as const
-  )(
+interface WireFault {
+  readonly fault: string
+  readonly rule: (match: FaultProxyRule.Match) => FaultProxyRule.FaultProxyRule
+  readonly api: FaultProxyRule.Match["api"] & string
+  readonly nth?: number
+}
+
+const { dropRequest, dropResponse, resetAfter, resetBefore } = FaultProxyRule
+
+const faultsOfAll: ReadonlyArray<WireFault> = [
+  { fault: "a commit's lost answer", rule: dropResponse, api: "EndTxn" },
+  { fault: "a lost commit", rule: dropRequest, api: "EndTxn" },
+  { fault: "a lost answer to a send", rule: dropResponse, api: "Produce" },
+  { fault: "a lost answer to the offsets", rule: dropResponse, api: "TxnOffsetCommit" },
+  { fault: "lost offsets", rule: dropRequest, api: "TxnOffsetCommit" },
+  { fault: "a lost fetch", rule: dropResponse, api: "Fetch" }
+]
+
+const faultsOfGroups: { readonly [P in GroupProtocolName]: ReadonlyArray<WireFault> } = {
+  classic: [
+    { fault: "a reset heartbeat", rule: resetAfter, api: "Heartbeat" },
+    { fault: "a lost join", rule: resetBefore, api: "JoinGroup" }
+  ],
+  consumer: [
+    { fault: "a lost answer to a join", rule: dropResponse, api: "ConsumerGroupHeartbeat" },
+    { fault: "a reset heartbeat", rule: resetAfter, api: "ConsumerGroupHeartbeat", nth: 3 }
+  ]
+}
+
+const wireFaults = (it: It, subject: Subject): void => {
+  it.effect.each([...faultsOfAll, ...faultsOfGroups[subject.groupProtocol]])(
     "$fault costs nothing but time",
-    ({ api, rule }) =>
-      withBench(driver, (bench) =>
+    ({ api, nth = 1, rule }) =>
+      withBench(subject, (bench) =>
         Effect.gen(function*() {
           yield* bench.write(60)
-          const first = yield* bench.proxy.inject(rule({ api, nth: 1 }))
+          const first = yield* bench.proxy.inject(rule({ api, nth }))
           yield* bench.start({
             batch: { records: 20 },
-            consumer: { heartbeatInterval: "300 millis" }
+            consumer: subject.groupProtocol === "classic" ? { heartbeatInterval: "300 millis" } : {}
           })
           yield* first.fired
           yield* bench.awaitDone
@@ -337,7 +245,7 @@ const wireFaults = (it: It, driver: DriverAt): void => {
   )
 
   it.effect("resets of all connections while it runs cost nothing but time", () =>
-    withBench(driver, (bench) =>
+    withBench(subject, (bench) =>
       Effect.gen(function*() {
         yield* bench.write(200)
         yield* bench.start({ batch: { records: 10 } })
@@ -355,11 +263,11 @@ const wireFaults = (it: It, driver: DriverAt): void => {
       })))
 }
 
-const outages = (it: It, driver: DriverAt): void => {
+const outages = (it: It, subject: Subject): void => {
   it.effect(
     "a network that is gone for a while is waited for, and no pause once it is back",
     () =>
-      withBench(driver, (bench) =>
+      withBench(subject, (bench) =>
         Effect.gen(function*() {
           yield* bench.write(50)
           const running = yield* bench.start({ batch: { records: 10 } })
@@ -384,7 +292,7 @@ const outages = (it: It, driver: DriverAt): void => {
   it.effect(
     "a broker that is killed and comes back costs nothing but time",
     () =>
-      withBench(driver, (bench) =>
+      withBench(subject, (bench) =>
         Effect.gen(function*() {
           yield* bench.write(100)
           const running = yield* bench.start({ batch: { records: 10 } })
