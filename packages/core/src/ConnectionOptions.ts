@@ -6,8 +6,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as BoundedDuration from "./internal/boundedDuration.ts"
 import * as Tokens from "./internal/tokenProvider.ts"
 import type { Recovery } from "./KafkaError.ts"
 
@@ -360,19 +362,15 @@ const times = [
   "metadataMaxAge"
 ] as const
 
-// What a timer of Node can hold.
-const maxMillis = 2_147_483_647
-
 const problemOfTimes = (options: ConnectionOptions): InvalidOption | null => {
   for (const option of times) {
     const given = options[option]
     if (given === undefined) continue
-    const duration = Duration.fromInput(given)
-    const millis = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
-    if (!(millis >= 1 && millis <= maxMillis)) {
+    const checked = BoundedDuration.check(given)
+    if (Result.isFailure(checked)) {
       return new InvalidOption({
         option,
-        problem: `is ${String(given)}; it must be a duration from 1 ms to ${maxMillis} ms`
+        problem: `is ${String(given)}; it ${checked.failure}`
       })
     }
   }

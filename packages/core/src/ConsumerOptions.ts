@@ -5,7 +5,9 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type { GroupProtocolName, Isolation } from "./ConsumerDriver.ts"
+import * as BoundedDuration from "./internal/boundedDuration.ts"
 import { KafkaError, Misconfigured } from "./KafkaError.ts"
 
 /**
@@ -233,16 +235,10 @@ const checkTopics = (topics: ReadonlyArray<string>) => {
     : misconfigured("topics", JSON.stringify(unnamed), "is not the name of a topic")
 }
 
-// The protocol carries milliseconds as a signed 32-bit integer, and so does a timer of Node.
-const maxMillis = 2_147_483_647
-
 const checkTime = (setting: string, value: Duration.Input) =>
-  Effect.suspend(() => {
-    const duration = Duration.fromInput(value)
-    const millis = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
-    return duration._tag === "Some" && millis >= 1 && millis <= maxMillis
-      ? Effect.succeed(duration.value)
-      : misconfigured(setting, String(value), `must be a duration from 1 ms to ${maxMillis} ms`)
+  Result.match(BoundedDuration.check(value), {
+    onSuccess: Effect.succeed,
+    onFailure: (problem) => misconfigured(setting, String(value), problem)
   })
 
 const checkCount = (setting: string, value: number) =>

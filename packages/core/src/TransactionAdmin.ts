@@ -9,10 +9,12 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as AbortHanging from "./internal/admin/abortHanging.ts"
 import { aboutId, aboutPartition, ask, start } from "./internal/admin/ask.ts"
 import * as Hanging from "./internal/admin/hanging.ts"
 import * as Listing from "./internal/admin/listing.ts"
+import * as BoundedDuration from "./internal/boundedDuration.ts"
 import { KafkaDriver, type ProducerIdentity } from "./KafkaDriver.ts"
 import { Misconfigured, UnsupportedByDriver } from "./KafkaError.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
@@ -286,24 +288,13 @@ export const layerConfig = (
 const refused = (reason: TransactionAdminError["reason"]) =>
   new TransactionAdminError({ operation: "make", reason })
 
-// What a timer of Node can hold.
-const maxMillis = 2_147_483_647
-
 const durationOf = (
   setting: string,
   value: Duration.Input,
   leastMillis = 1
 ): Effect.Effect<Duration.Duration, TransactionAdminError> =>
-  Effect.suspend(() => {
-    const duration = Duration.fromInput(value)
-    const millis = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
-    return duration._tag === "Some" && millis >= leastMillis && millis <= maxMillis
-      ? Effect.succeed(duration.value)
-      : Effect.fail(refused(
-        new Misconfigured({
-          setting,
-          value: String(value),
-          problem: `must be a duration from ${leastMillis} ms to ${maxMillis} ms`
-        })
-      ))
+  Result.match(BoundedDuration.check(value, leastMillis), {
+    onSuccess: Effect.succeed,
+    onFailure: (problem) =>
+      Effect.fail(refused(new Misconfigured({ setting, value: String(value), problem })))
   })
