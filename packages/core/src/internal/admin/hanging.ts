@@ -21,7 +21,7 @@ import {
 } from "../../TransactionAdminError.ts"
 import { aboutId, aboutPartition, ask, attempt, type Call, failed, half } from "./ask.ts"
 import { askTopics, list, requireCoordinators } from "./listing.ts"
-import { type Missing, toldOf, untilComplete } from "./rounds.ts"
+import { type Missing, roundOfBrokers, toldOf, untilComplete } from "./rounds.ts"
 
 /** A transaction that is open in a partition. */
 export interface Candidate extends ProducerState, TopicPartition.TopicPartition {
@@ -198,28 +198,15 @@ const maxTransactionTimeout = (call: Call) =>
     untilComplete(
       call,
       "DescribeConfigs",
-      Effect.gen(function*() {
-        const brokers = yield* attempt(call, "Metadata", () => call.driver.brokers)
-        const answers = yield* Effect.forEach(brokers, (brokerId) =>
-          Effect.map(
-            Effect.result(attempt(call, "DescribeConfigs", () =>
-              call.driver.maxTransactionTimeoutMillis(brokerId))),
-            (result) => ({ about: { text: `broker ${brokerId}` }, result })
-          ), { concurrency: 16 })
-        const found = answers.flatMap(({ result }) =>
-          Result.isSuccess(result) ? [result.success] : []
-        )
+      Effect.map(
+        roundOfBrokers(
+          call,
+          "DescribeConfigs",
+          (brokerId) => call.driver.maxTransactionTimeoutMillis(brokerId)
+        ),
         // One that answers is enough: it is the same on all of them, but for a moment.
-        return {
-          found,
-          missing: found.length > 0 ?
-            [] :
-            answers.flatMap(({ about, result }) =>
-              Result.isFailure(result) ? [{ about, error: result.failure }] : []
-            )
-        }
-      })
+        ({ found, missing }) => ({ found, missing: found.length > 0 ? [] : missing })
+      )
     ),
-    ({ found }) =>
-      Math.max(...found)
+    ({ found }) => Math.max(...found)
   )

@@ -3,7 +3,6 @@
  * coordinates, so that every one of them is asked.
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import { DriverError, Failure } from "../../KafkaDriver.ts"
 import {
   isOpen,
@@ -12,31 +11,8 @@ import {
   type TransactionListing
 } from "../../TransactionAdminDriver.ts"
 import { Incomplete, type TransactionAdminError } from "../../TransactionAdminError.ts"
-import { ask, attempt, type Call, failed } from "./ask.ts"
-import { type Round, toldOf, untilComplete } from "./rounds.ts"
-
-/** Brokers that are asked at once. */
-const concurrency = 16
-
-/**
- * A round asks all brokers anew: a coordinator that moved between two of them may have been asked
- * in vain by both.
- */
-const roundOf = (call: Call, filter: ListFilter) =>
-  Effect.gen(function*() {
-    const brokers = yield* attempt(call, "Metadata", () => call.driver.brokers)
-    const answers = yield* Effect.forEach(brokers, (brokerId) =>
-      Effect.map(
-        Effect.result(attempt(call, "ListTransactions", () => call.driver.list(brokerId, filter))),
-        (result) => ({ about: { text: `broker ${brokerId}` }, result })
-      ), { concurrency })
-    return {
-      found: answers.flatMap(({ result }) => Result.isSuccess(result) ? [result.success] : []),
-      missing: answers.flatMap(({ about, result }) =>
-        Result.isFailure(result) ? [{ about, error: result.failure }] : []
-      )
-    }
-  })
+import { ask, type Call, failed } from "./ask.ts"
+import { roundOfBrokers, toldOf, untilComplete } from "./rounds.ts"
 
 /** The transactions of all brokers; a part of them is a failure. */
 export const list = (
@@ -44,8 +20,12 @@ export const list = (
   filter: ListFilter
 ): Effect.Effect<ReadonlyArray<TransactionListing>, TransactionAdminError> =>
   Effect.flatMap(
-    untilComplete(call, "ListTransactions", roundOf(call, filter)),
-    ({ found, missing }: Round<ReadonlyArray<TransactionListing>>) => {
+    untilComplete(
+      call,
+      "ListTransactions",
+      roundOfBrokers(call, "ListTransactions", (brokerId) => call.driver.list(brokerId, filter))
+    ),
+    ({ found, missing }) => {
       // An id whose coordinator moves may be told by both.
       const byId = new Map(found.flat().map((one) => [one.transactionalId, one]))
       // The filter of brokers lets pass what is not open at all.

@@ -2,11 +2,21 @@
  * Asking many: in rounds, until all have answered or the time is over.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type { DriverError, Request } from "../../KafkaDriver.ts"
 import type { TransactionAdminError } from "../../TransactionAdminError.ts"
 import { describe } from "../classify.ts"
-import { type About, aboutCluster, type Call, isRepeatable, notInTime, remaining } from "./ask.ts"
-import { failed, reasonOf } from "./ask.ts"
+import {
+  type About,
+  aboutCluster,
+  attempt,
+  type Call,
+  failed,
+  isRepeatable,
+  notInTime,
+  reasonOf,
+  remaining
+} from "./ask.ts"
 
 /** Who has not answered, and how that failed. */
 export interface Missing {
@@ -18,6 +28,33 @@ export interface Round<A> {
   readonly found: ReadonlyArray<A>
   readonly missing: ReadonlyArray<Missing>
 }
+
+/** Brokers that are asked at once. */
+const concurrency = 16
+
+/**
+ * One round over all brokers, which are looked up anew each time: a coordinator that moved between
+ * two of them may have been asked in vain by both.
+ */
+export const roundOfBrokers = <A>(
+  call: Call,
+  request: Request,
+  send: (brokerId: number) => Effect.Effect<A, DriverError>
+): Effect.Effect<Round<A>, DriverError> =>
+  Effect.gen(function*() {
+    const brokers = yield* attempt(call, "Metadata", () => call.driver.brokers)
+    const answers = yield* Effect.forEach(brokers, (brokerId) =>
+      Effect.map(
+        Effect.result(attempt(call, request, () => send(brokerId))),
+        (result) => ({ about: { text: `broker ${brokerId}` }, result })
+      ), { concurrency })
+    return {
+      found: answers.flatMap(({ result }) => Result.isSuccess(result) ? [result.success] : []),
+      missing: answers.flatMap(({ about, result }) =>
+        Result.isFailure(result) ? [{ about, error: result.failure }] : []
+      )
+    }
+  })
 
 const pauseMillis = 200
 
