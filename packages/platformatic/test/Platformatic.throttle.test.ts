@@ -12,24 +12,10 @@ import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Link from "../src/internal/link.ts"
 import type { Message } from "../src/internal/message.ts"
-import type { Settings } from "../src/internal/settings.ts"
 import type { Place } from "../src/internal/throttle.ts"
 import * as Platformatic from "../src/Platformatic.ts"
 import * as BadServer from "./badServer.ts"
-
-const settings: Settings = {
-  brokers: [],
-  clientId: "throttled",
-  tls: null,
-  sasl: null,
-  connectionTimeoutMillis: 1_000,
-  authenticationTimeoutMillis: 1_000,
-  reauthenticationThresholdMillis: 1_000,
-  requestTimeoutMillis: 3_000,
-  metadataMaxAgeMillis: 1_000,
-  connectionsPerBroker: 1,
-  compression: "none"
-}
+import { settings } from "./linkSettings.ts"
 
 /** A request that is nothing but its header. */
 const ping = (throttle: Place): Message<number> => ({

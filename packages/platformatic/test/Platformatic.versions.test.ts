@@ -9,24 +9,10 @@ import * as Link from "../src/internal/link.ts"
 import type { Message } from "../src/internal/message.ts"
 import * as RecordBatch from "../src/internal/recordBatch.ts"
 import * as Requests from "../src/internal/requests.ts"
-import type { Settings } from "../src/internal/settings.ts"
 import * as Platformatic from "../src/Platformatic.ts"
+import { settings } from "./linkSettings.ts"
 
 const { batch, open, persist, transact, until } = DriverSteps
-
-const settings: Settings = {
-  brokers: [],
-  clientId: "versions",
-  tls: null,
-  sasl: null,
-  connectionTimeoutMillis: 1_000,
-  authenticationTimeoutMillis: 1_000,
-  reauthenticationThresholdMillis: 1_000,
-  requestTimeoutMillis: 3_000,
-  metadataMaxAgeMillis: 1_000,
-  connectionsPerBroker: 1,
-  compression: "none"
-}
 
 const nobody = { producerId: -1n, epoch: -1 }
 const none = { generationId: -1, memberId: "", groupInstanceId: null }

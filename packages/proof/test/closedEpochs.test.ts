@@ -41,12 +41,18 @@ const endGiving = (position: number, epoch: number): Entry => ({
   answer: answer(epoch)
 })
 
-/** One transaction of the old protocol, from its begin at 1 until its scope has closed at 4. */
-const onePassed = () => {
-  const epochs = ClosedEpochs.make("AddPartitionsToTxn")
+/** A producer that was made at 0; its first transaction begins at 1, and its scope closes. */
+const madeWith = (registersBy: Parameters<typeof ClosedEpochs.make>[0], closedAt: number) => {
+  const epochs = ClosedEpochs.make(registersBy)
   epochs.note("id", "make", 0)
   epochs.note("id", "begin", 1)
-  epochs.note("id", "close", 4)
+  epochs.note("id", "close", closedAt)
+  return epochs
+}
+
+/** One transaction of the old protocol, from its begin at 1 until its scope has closed at 4. */
+const onePassed = () => {
+  const epochs = madeWith("AddPartitionsToTxn", 4)
   epochs.take([
     init(0, 0),
     request(1, "AddPartitionsToTxn", 0),
@@ -97,10 +103,7 @@ describe("requests of scopes that have closed", () => {
   })
 
   it("an epoch that was replaced before its scope closed is late ever after", () => {
-    const epochs = ClosedEpochs.make("AddPartitionsToTxn")
-    epochs.note("id", "make", 0)
-    epochs.note("id", "begin", 1)
-    epochs.note("id", "close", 4)
+    const epochs = madeWith("AddPartitionsToTxn", 4)
     epochs.note("id", "begin", 4)
     epochs.take([
       init(0, 0),
@@ -115,10 +118,7 @@ describe("requests of scopes that have closed", () => {
   })
 
   it("where Produce registers, one with the epoch before the last end is late", () => {
-    const epochs = ClosedEpochs.make("Produce")
-    epochs.note("id", "make", 0)
-    epochs.note("id", "begin", 1)
-    epochs.note("id", "close", 3)
+    const epochs = madeWith("Produce", 3)
     epochs.note("id", "begin", 3)
     epochs.take([
       init(0, 0),
