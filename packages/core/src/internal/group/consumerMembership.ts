@@ -208,7 +208,10 @@ export const run = Effect.fnUntraced(function*(
     const code = Coordinator.codeOf(error)
     if (code === unreleasedInstanceId) return yield* isTaken(error)
     if (Coordinator.isPassing(error)) return yield* coordinator.unanswered(error)
-    if (code !== unknownMemberId && code !== fencedMemberEpoch) return yield* error
+    if (code !== unknownMemberId && code !== fencedMemberEpoch) {
+      mayBeMember = code === null
+      return yield* error
+    }
     // An answer was lost, and with it what the coordinator knows under this id.
     yield* beginAnew
   })
