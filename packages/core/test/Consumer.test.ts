@@ -19,6 +19,11 @@ describe("a consumer that cannot start", () => {
     ["no topic", { topics: [] }, "Misconfigured"],
     ["a topic that does not exist", { topics: ["nowhere"] }, "UnknownTopic"],
     ["a heartbeat too rare for its session", { heartbeatInterval: "20 seconds" }, "Misconfigured"],
+    [
+      "a heartbeat of its own in the consumer protocol",
+      { groupProtocol: "consumer", heartbeatInterval: "1 second" },
+      "Misconfigured"
+    ],
     ["a prefetch of nothing", { maxPrefetchRecords: 0 }, "Misconfigured"]
   ] as const
   for (const [what, consumer, tag] of failing) {
@@ -33,7 +38,8 @@ describe("a consumer that cannot start", () => {
   for (
     const [lacking, consumer] of [
       ["correctReadCommitted", {}],
-      ["staticMembership", { groupInstanceId: "a" }]
+      ["staticMembership", { groupInstanceId: "a" }],
+      ["consumerGroupProtocol", { groupProtocol: "consumer" }]
     ] as const
   ) {
     it.effect(`a driver without ${lacking} is refused`, () =>
@@ -44,6 +50,19 @@ describe("a consumer that cannot start", () => {
         assert.include(Rig.reason(exit, "UnsupportedByDriver").capability, lacking)
       }))
   }
+
+  it.effect("a broker without the consumer protocol refuses it at once, and says what to do", () =>
+    Effect.gen(function*() {
+      const made = yield* Effect.exit(Effect.gen(function*() {
+        const { double } = yield* Rig.make({ topics: { input: 1, orders: 1 } })
+        double.script(
+          "openConsumer",
+          Fault.Answer({ code: 35, request: "ConsumerGroupHeartbeat" })
+        )
+        return yield* ConsumerRig.makeConsumer(double, { groupProtocol: "consumer" })
+      }))
+      assert.include(Rig.reason(made, "UnsupportedByBroker").message, "Leave groupProtocol out")
+    }))
 
   it.effect("a group without rights is refused at once", () =>
     Effect.gen(function*() {

@@ -26,7 +26,7 @@ public final class Interoperability {
     properties.put("bootstrap.servers", args[1]);
     switch (args[0]) {
       case "producer" -> produce(properties, args[2], args[3]);
-      case "member" -> consume(properties, args[2], args[3]);
+      case "member" -> consume(properties, args[2], args[3], args[4]);
       default -> throw new IllegalArgumentException(args[0]);
     }
   }
@@ -71,14 +71,17 @@ public final class Interoperability {
     if (producer != null) producer.close(Duration.ZERO);
   }
 
-  private static void consume(Properties properties, String group, String topic) throws Exception {
+  private static void consume(Properties properties, String group, String topic, String protocol)
+      throws Exception {
     properties.put("group.id", group);
-    properties.put("group.protocol", "classic");
-    properties.put("partition.assignment.strategy", RangeAssignor.class.getName());
+    properties.put("group.protocol", protocol);
+    if (protocol.equals("classic")) {
+      properties.put("partition.assignment.strategy", RangeAssignor.class.getName());
+      properties.put("heartbeat.interval.ms", "300");
+    }
     properties.put("isolation.level", "read_committed");
     properties.put("auto.offset.reset", "earliest");
     properties.put("enable.auto.commit", "false");
-    properties.put("heartbeat.interval.ms", "300");
     var text = new StringDeserializer();
     try (var consumer = new KafkaConsumer<>(properties, text, text)) {
       consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {

@@ -6,6 +6,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import * as Consumer from "@kafka-once/core/Consumer"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
@@ -18,6 +19,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
 import * as JavaProgram from "./internal/javaProgram.ts"
+import { consumerProtocolTimes } from "./ConsumerBench.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 
 const makeBench = Effect.fnUntraced(function*(partitions: number) {
@@ -204,9 +206,13 @@ interface Member {
   readonly leave: Effect.Effect<void, unknown>
 }
 
-const javaMember = Effect.fnUntraced(function*(groupId: string, topic: string) {
+const javaMember = Effect.fnUntraced(function*(
+  groupId: string,
+  topic: string,
+  groupProtocol: GroupProtocolName
+) {
   const seen: Array<string> = []
-  const program = yield* JavaProgram.start("member", groupId, topic)
+  const program = yield* JavaProgram.start("member", groupId, topic, groupProtocol)
   const following = yield* Effect.forkChild(
     Effect.gen(function*() {
       for (let line = ""; line !== "left"; line = yield* program.next) {
@@ -221,11 +227,20 @@ const javaMember = Effect.fnUntraced(function*(groupId: string, topic: string) {
   return member
 })
 
-const ourMember = Effect.fnUntraced(function*(groupId: string, topic: string) {
+const ourMember = Effect.fnUntraced(function*(
+  groupId: string,
+  topic: string,
+  groupProtocol: GroupProtocolName
+) {
   const seen: Array<string> = []
   const scope = yield* Scope.fork(yield* Effect.scope)
   const consumer = yield* Scope.provide(
-    Consumer.make({ groupId, topics: [topic], heartbeatInterval: "300 millis" }),
+    Consumer.make({
+      groupId,
+      groupProtocol,
+      topics: [topic],
+      ...groupProtocol === "classic" ? { heartbeatInterval: "300 millis" } : {}
+    }),
     scope
   )
   // What is committed counts; what is refused is read again by its next owner.
@@ -249,8 +264,11 @@ const ourMember = Effect.fnUntraced(function*(groupId: string, topic: string) {
   return member
 })
 
-/** Members of both kinds join and leave while records are written. */
-const sharesAGroup = (driverAt: DriverAt) =>
+/**
+ * Members of both kinds join and leave while records are written: the first two in one protocol,
+ * the others in another or in the same.
+ */
+const sharesAGroup = (driverAt: DriverAt, first: GroupProtocolName, later: GroupProtocolName) =>
   Effect.gen(function*() {
     const { groupId, kafka, topic, transactionalId } = yield* makeBench(6)
     const members: Array<Member> = []
@@ -292,15 +310,15 @@ const sharesAGroup = (driverAt: DriverAt) =>
         )
       }).pipe(Effect.repeat({ until: () => isOver }), Effect.forkChild)
 
-      const ours = yield* join(ourMember(groupId, topic))
+      const ours = yield* join(ourMember(groupId, topic, first))
       yield* allAtWork
-      const java = yield* join(javaMember(groupId, topic))
+      const java = yield* join(javaMember(groupId, topic, first))
       yield* allAtWork
-      yield* join(ourMember(groupId, topic))
+      yield* join(ourMember(groupId, topic, later))
       yield* allAtWork
       yield* leave(ours)
       yield* allAtWork
-      yield* join(javaMember(groupId, topic))
+      yield* join(javaMember(groupId, topic, later))
       yield* allAtWork
       yield* leave(java)
       yield* allAtWork
@@ -323,8 +341,12 @@ const sharesAGroup = (driverAt: DriverAt) =>
  * @category testing
  * @since 0.1.0
  */
-export const suite = (name: string, driverAt: DriverAt): void => {
-  layer(EmbeddedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+export const suite = (
+  name: string,
+  driverAt: DriverAt,
+  groupProtocols: ReadonlyArray<GroupProtocolName> = ["classic"]
+): void => {
+  layer(EmbeddedKafka.layer({ properties: consumerProtocolTimes }), { timeout: "3 minutes", excludeTestServices: true })(
     `${name} beside the Java client`,
     (it) => {
       it.effect(
@@ -341,7 +363,20 @@ export const suite = (name: string, driverAt: DriverAt): void => {
 
       it.effect(
         "in one group nothing is lost or doubled while members of both join and leave",
-        () => sharesAGroup(driverAt),
+        () => sharesAGroup(driverAt, "classic", "classic"),
+        180_000
+      )
+      if (!groupProtocols.includes("consumer")) return
+
+      it.effect(
+        "nor in one of the consumer protocol",
+        () => sharesAGroup(driverAt, "consumer", "consumer"),
+        180_000
+      )
+
+      it.effect(
+        "nor in one that is moved to the consumer protocol, member by member",
+        () => sharesAGroup(driverAt, "classic", "consumer"),
         180_000
       )
     }
