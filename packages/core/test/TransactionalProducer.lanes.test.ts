@@ -59,7 +59,15 @@ describe("a start with lanes", () => {
 
   it.effect("takes over every lane, one after the other, the producer's own id first", () =>
     Effect.gen(function*() {
-      const { double, producer } = yield* Rig.make({ producer: { lanes: 3 } })
+      const double = yield* DriverDouble.make()
+      const latch = yield* Deferred.make<void>()
+      double.script("initialize", Fault.Gate({ latch }))
+      const starting = yield* fork(Rig.makeProducer(double, { lanes: 3 }))
+      for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow
+      // The second waits until the first is its own: whoever has the last has fenced the others.
+      assert.deepStrictEqual(idsOf(double, "initialize"), [first])
+      yield* Deferred.succeed(latch, undefined)
+      const producer = yield* Fiber.join(starting)
       assert.deepStrictEqual(idsOf(double, "initialize"), [first, second, "orders-0-lane-2"])
       assert.strictEqual(producer.transactionalId, first)
       assert.strictEqual((yield* producer.status).transactionalId, first)
