@@ -17,6 +17,7 @@ export const longSuites: ReadonlyArray<string> = [
   "Platformatic.badServers",
   "Platformatic.consumer",
   "Platformatic.consumerProtocol",
+  "Platformatic.consumerProtocolRefused",
   "Platformatic.pipeline",
   "Platformatic.pipelineProtocol",
   "Platformatic.pipelineStorm",

@@ -43,9 +43,10 @@ export type GroupProtocolName = "classic" | "consumer"
  *
  * *Shape*: every setting is given, so that no default of a client decides anything.
  * `groupInstanceId` is `null` unless the driver declares `staticMembership`, and `groupProtocol` is
- * `"classic"` unless it declares `consumerGroupProtocol`. With `"consumer"` the broker says how often
- * there is a heartbeat, and for how long it waits for one: `heartbeatIntervalMillis` is then used
- * only until it has, and `sessionTimeoutMillis` is how long the session goes on without an answer.
+ * `"classic"` unless it declares `consumerGroupProtocol`. With `"consumer"` the broker says how
+ * often there is a heartbeat, and for how long it waits for one: `heartbeatIntervalMillis` is then
+ * used only until it has, and `sessionTimeoutMillis` is how long the session goes on without an
+ * answer.
  *
  * *Units and bounds*: times are in milliseconds. One fetch answers at most `maxFetchBytes`, of one
  * partition at most `maxPartitionFetchBytes`, except that one batch of records is always answered

@@ -100,8 +100,8 @@ export interface TopicIdPartitions {
  * **Details**
  *
  * *Shape*
- * - `memberEpoch`: 0 to join, the epoch of the last answer to stay, -1 to leave, and -2 for a static
- *   member that may come back.
+ * - `memberEpoch`: 0 to join, the epoch of the last answer to stay, -1 to leave, and -2 to leave as
+ *   a static member that may come back.
  * - `subscription`: what the member asks for; `null` where nothing of it has changed since the last
  *   heartbeat that was answered.
  * - `partitions`: what the member owns, those that it is asked to give back included until it has;

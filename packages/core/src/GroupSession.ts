@@ -29,8 +29,8 @@ import * as OwnedPartitions from "./internal/group/ownedPartitions.ts"
  * assignor, and a rebalance revokes only what goes to another member.
  *
  * *Errors*: `Metadata` with the code of a topic that cannot be used, or the failure of that first
- * request; `ConsumerGroupHeartbeat` where a first join in the consumer protocol is refused for good,
- * as by a broker that does not speak it. What goes wrong later is told by `nextEvent`.
+ * request; `ConsumerGroupHeartbeat` where a first join in the consumer protocol is refused for
+ * good, as by a broker that does not speak it. What goes wrong later is told by `nextEvent`.
  *
  * @category constructors
  * @since 0.1.0

@@ -18,8 +18,8 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
-import * as JavaProgram from "./internal/javaProgram.ts"
 import { consumerProtocolTimes } from "./ConsumerBench.ts"
+import * as JavaProgram from "./internal/javaProgram.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 
 const makeBench = Effect.fnUntraced(function*(partitions: number) {
@@ -346,7 +346,10 @@ export const suite = (
   driverAt: DriverAt,
   groupProtocols: ReadonlyArray<GroupProtocolName> = ["classic"]
 ): void => {
-  layer(EmbeddedKafka.layer({ properties: consumerProtocolTimes }), { timeout: "3 minutes", excludeTestServices: true })(
+  layer(EmbeddedKafka.layer({ properties: consumerProtocolTimes }), {
+    timeout: "3 minutes",
+    excludeTestServices: true
+  })(
     `${name} beside the Java client`,
     (it) => {
       it.effect(

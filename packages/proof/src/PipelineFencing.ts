@@ -1,6 +1,6 @@
 /**
- * Members of a pipeline that their group has given up, over every driver on a real broker: what they
- * have open cannot be committed, and others go on with their records.
+ * Members of a pipeline that their group has given up, over every driver on a real broker: what
+ * they have open cannot be committed, and others go on with their records.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,9 @@ import * as Steps from "./DriverSteps.ts"
  */
 export const tests = (it: It, subject: Subject): void => {
   const api = subject.groupProtocol === "classic" ? "Heartbeat" : "ConsumerGroupHeartbeat"
-  const quick = subject.groupProtocol === "classic" ? { heartbeatInterval: "200 millis" } as const : {}
+  const quick = subject.groupProtocol === "classic"
+    ? { heartbeatInterval: "200 millis" } as const
+    : {}
 
   it.effect("a member that is thrown out in the middle of a transaction aborts it", () =>
     withBench(subject, (bench) =>

@@ -2,11 +2,11 @@
  * Finds the end marker of a transaction in a partition's log.
  */
 import type { DriverError, EndMarker } from "@kafka-once/core/KafkaDriver"
+import type { RecordBatch } from "@kafka-once/core/RecordBatches"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import * as Effect from "effect/Effect"
 import type { Cluster } from "./cluster.ts"
 import { answered, isSilence, refused } from "./failure.ts"
-import type { FetchedBatch } from "./fetchedBatches.ts"
 import * as Requests from "./groupRequests.ts"
 import type { Message } from "./message.ts"
 import type { Settings } from "./settings.ts"
@@ -73,7 +73,7 @@ const offsetOutOfRange = 1
 interface Page {
   readonly code: number
   readonly highWatermark: bigint
-  readonly batches: ReadonlyArray<FetchedBatch>
+  readonly batches: ReadonlyArray<RecordBatch>
 }
 
 /** One page of one partition. */

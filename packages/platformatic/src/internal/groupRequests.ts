@@ -7,6 +7,7 @@ import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import type { GroupMembership } from "@kafka-once/core/GroupOffsets"
 import type * as GroupProtocol from "@kafka-once/core/GroupProtocol"
 import type { AbortedTransaction } from "@kafka-once/core/ReadCommitted"
+import * as RecordBatches from "@kafka-once/core/RecordBatches"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
 import {
   consumerGroupHeartbeatV1,
@@ -20,7 +21,7 @@ import {
   type Reader,
   syncGroupV3
 } from "@platformatic/kafka"
-import * as FetchedBatches from "./fetchedBatches.ts"
+import { decompress } from "./decompress.ts"
 import { type Message, withCodes } from "./message.ts"
 
 export type Joined = ReturnType<typeof joinGroupV5.parseResponse>
@@ -199,7 +200,7 @@ export const listOffset = (
 })
 
 export interface FetchedPartition extends GroupProtocol.PartitionFetch {
-  readonly batches: ReadonlyArray<FetchedBatches.FetchedBatch>
+  readonly batches: ReadonlyArray<RecordBatches.RecordBatch>
 }
 
 export interface Fetched {
@@ -265,7 +266,7 @@ const readPartition = (reader: Reader, topic: string): FetchedPartition => {
   ) ?? []
   // The replica to read from.
   reader.readInt32()
-  const batches = FetchedBatches.read(reader.readBytes(false))
+  const batches = RecordBatches.read(reader.readBytes(false), decompress)
   return { topic, partition, code, highWatermark, lastStableOffset, aborted, batches }
 }
 
