@@ -53,6 +53,7 @@ export const suite = (name: string, options: Options): void => {
     (it) => {
       killed(it, options)
       if (options.extent === "smoke") return
+      killedOfThree(it, options)
       frozen(it, options)
       blocked(it, options)
       signalled(it, options)
@@ -60,9 +61,10 @@ export const suite = (name: string, options: Options): void => {
   )
 }
 
-const makePlace = ({ capabilities, driver, program }: Options) =>
-  Effect.map(PipelineBench.make({ driver }), (bench): Workers.Place => ({
+const makePlace = ({ capabilities, driver, program }: Options, partitions = 4) =>
+  Effect.map(PipelineBench.make({ driver, partitions }), (bench): Workers.Place => ({
     bench,
+    partitions,
     program,
     groupFencing: capabilities.groupFencing
   }))
@@ -118,6 +120,33 @@ const killed = (it: It, options: Options): void => {
   )
 }
 
+/** Nobody comes in its place: its partitions go to the two that are left. */
+const killedOfThree = (it: It, options: Options): void => {
+  it.effect.each<Pick<Moment, "step" | "at">>([
+    { step: "the positions are acknowledged", at: "offsets" },
+    { step: "process has more records of a partition", at: "again" }
+  ])(
+    "SIGKILL of one of three when $step: the two that are left go on with its partitions",
+    ({ at, step }) =>
+      Effect.gen(function*() {
+        const place = yield* makePlace(options, 6)
+        const { others, partitions, victim } = yield* Workers.meet(place, at, { workers: 3 })
+        assert.deepStrictEqual([others.length, partitions.length], [2, 2])
+        const from = yield* Clock.currentTimeMillis
+        yield* victim.signal("SIGKILL")
+        assert.deepStrictEqual(yield* victim.ended, { code: null, signal: "SIGKILL" })
+        place.bench.killed(victim.process)
+        const millis = yield* Workers.takenOverWithin(from, partitions, others)
+        yield* place.bench.awaitDone
+        yield* Workers.end(others)
+        yield* place.bench.assertExact
+        yield* Effect.log(`SIGKILL of one of three when ${step}: taken over within ${millis} ms`)
+        assert.isBelow(millis, takeOverMillisMax)
+      }),
+    120_000
+  )
+}
+
 const frozen = (it: It, options: Options): void => {
   it.effect.each<Pick<Moment, "step" | "at">>([
     { step: "before its first send", at: "polled" },
@@ -156,7 +185,7 @@ const blocked = (it: It, options: Options): void => {
         const { call, other, partitions, victim } = yield* Workers.meet(
           place,
           "polled",
-          blockMillis
+          { blockMillis }
         )
         const from = yield* Clock.currentTimeMillis
         const millis = yield* Workers.takenOverWithin(from, partitions, [other])

@@ -1,8 +1,9 @@
 /**
  * What a Fetch was answered, in the versions 4 to 11 that kafkajs asks for.
  */
+import * as RecordBatches from "@kafka-once/core/RecordBatches"
 import type { TopicPartition } from "@kafka-once/core/TopicPartition"
-import * as RecordBatches from "./recordBatches.ts"
+import { decompress } from "./decompress.ts"
 import type { RawFetch } from "./repair.ts"
 
 export interface PartitionAnswer extends TopicPartition {
@@ -53,7 +54,7 @@ export const read = ({ apiVersion, body }: RawFetch): FetchAnswer => {
       // From version 11 on the replica to read from.
       if (apiVersion >= 11) at += 4
       const size = Math.max(0, int32())
-      const batches = RecordBatches.read(body.subarray(at, at + size))
+      const batches = RecordBatches.read(body.subarray(at, at + size), decompress)
       at += size
       partitions.push({
         topic,

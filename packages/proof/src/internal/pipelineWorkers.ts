@@ -20,6 +20,8 @@ export type At = PipelineProgram.Step | {
 
 export interface Place {
   readonly bench: Bench
+  /** How many partitions the bench's topics have. */
+  readonly partitions: number
   readonly program: string
   readonly groupFencing: boolean
 }
@@ -82,34 +84,53 @@ const awaitLines = (
 export interface Met {
   readonly victim: Worker
   readonly other: Worker
+  /** All that share the partitions with the victim, `other` among them. */
+  readonly others: ReadonlyArray<Worker>
   /** The partitions that the victim has. */
   readonly partitions: ReadonlyArray<number>
   /** The number of the call in which it stopped, where it did within `process`. */
   readonly call: number | null
 }
 
+const awaitPlaced = (worker: Worker, count: number) =>
+  awaitLines(
+    worker,
+    (lines) => partitionsOf(lines, "placed").length >= count,
+    `${count} placed`
+  )
+
 /**
- * Starts two workers that share the partitions, gives them records, and waits until one of them,
- * the victim, is where it was to be met; there it stands still, or has its event loop blocked.
+ * Starts workers that share the partitions, two or more of them, gives them records, and waits
+ * until one of them, the victim, is where it was to be met; there it stands still, or has its event
+ * loop blocked. The victim is the last to join, so that what it has is its share.
  */
-export const meet = (place: Place, at: At, blockMillis = 0) =>
+export const meet = (
+  place: Place,
+  at: At,
+  { blockMillis = 0, workers = 2 }: {
+    readonly blockMillis?: number
+    readonly workers?: number
+  } = {}
+) =>
   Effect.gen(function*() {
     const { bench } = place
     const other = yield* start(place, "other")
-    yield* awaitLines(other, (lines) => partitionsOf(lines, "placed").length === 4, "four placed")
+    yield* awaitPlaced(other, place.partitions)
+    const others = [other]
+    while (others.length < workers - 1) {
+      const next = yield* start(place, `other-${others.length}`)
+      yield* awaitPlaced(next, 1)
+      others.push(next)
+    }
     const isStep = typeof at === "string"
     const victim = yield* start(place, "victim", isStep ? { at, blockMillis } : {})
-    const count = at === "assigned" ? 1 : 2
-    yield* awaitLines(
-      victim,
-      (lines) => partitionsOf(lines, "placed").length >= count,
-      `${count} placed`
-    )
+    yield* awaitPlaced(victim, at === "assigned" ? 1 : place.partitions / workers)
     const partitions = partitionsOf(yield* victim.lines, "placed")
     if (isStep) {
       yield* bench.write(perPartition)
       const [, call] = (yield* victim.told(at)).split(" ")
-      return { victim, other, partitions, call: call === undefined ? null : Number(call) }
+      const nth = call === undefined ? null : Number(call)
+      return { victim, other, others, partitions, call: nth }
     }
     const proxy = yield* ProxiedKafka.Proxy
     const { groupId, input } = bench
@@ -122,7 +143,7 @@ export const meet = (place: Place, at: At, blockMillis = 0) =>
     yield* bench.write(perPartition)
     yield* Effect.raceFirst(rule.fired, Effect.andThen(victim.ended, victim.told(rule.name)))
     yield* victim.signal("SIGSTOP")
-    return { victim, other, partitions, call: null }
+    return { victim, other, others, partitions, call: null }
   })
 
 /** Three batches in each partition. */
