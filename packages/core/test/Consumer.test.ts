@@ -311,6 +311,31 @@ describe("a consumer", () => {
       assert.strictEqual(double.broker.committedOffset("billing", batch).offset, 1n)
     }))
 
+  it.effect("a commit under an epoch that is over is sent again under the one of now", () =>
+    Effect.gen(function*() {
+      const { consumer, double } = yield* ConsumerRig.make()
+      produce(double, 0, "a")
+      const batch = yield* yield* ConsumerRig.pull(consumer)
+      double.script("commitOffsets", Fault.Answer({ code: 113 }))
+      const { exit } = yield* Rig.timed(consumer.commit(batch.offsets))
+      assert(Exit.isSuccess(exit))
+      assert.strictEqual(double.broker.committedOffset("billing", batch).offset, 1n)
+    }))
+
+  it.effect("and is not sent again once its partition is taken away", () =>
+    Effect.gen(function*() {
+      const { consumer, double } = yield* ConsumerRig.make()
+      produce(double, 0, "a")
+      const { offsets, partition, topic } = yield* yield* ConsumerRig.pull(consumer)
+      double.script("commitOffsets", Fault.Answer({ code: 113 }))
+      const committing = yield* Effect.forkScoped(Effect.exit(consumer.commit(offsets)))
+      yield* settle
+      double.consumers[0]!.tell(SessionEvent.Lost({ partitions: [{ topic, partition }] }))
+      yield* pass(1_000)
+      Rig.reason(yield* Fiber.join(committing), "ConsumerFenced")
+      assert.strictEqual(double.count("commitOffsets"), 1)
+    }))
+
   it.effect("I4: a commit of offsets that are not a batch's own is refused", () =>
     Effect.gen(function*() {
       const { consumer, double } = yield* ConsumerRig.make()

@@ -5,10 +5,12 @@
  * @since 0.1.0
  */
 import { assert, layer } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as ConsumerBench from "./ConsumerBench.ts"
 import * as Random from "./internal/random.ts"
 import * as PipelineBench from "./PipelineBench.ts"
 import { timeouts } from "./PipelineProgram.ts"
@@ -25,7 +27,7 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
  *
  * *Shape*: `kinds` of members, a storm for each. Static members, which need a driver with
  * `staticMembership`, are back before the group has missed them, so that no partition moves: their
- * storm is one of restarts.
+ * storm is one of restarts. `groupProtocol` is `"classic"` where it is left out.
  *
  * @category models
  * @since 0.1.0
@@ -33,6 +35,7 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
 export interface Options {
   readonly driver: DriverAt
   readonly kinds: ReadonlyArray<"dynamic" | "static">
+  readonly groupProtocol?: GroupProtocolName
   readonly seconds: number
   readonly seed: number
 }
@@ -48,9 +51,9 @@ const windowMillis = 10_000
  * @since 0.1.0
  */
 export const suite = (name: string, options: Options): void => {
-  const { kinds, seconds, seed } = options
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
-    `a storm of rebalances, over ${name} (seed ${seed})`,
+  const { groupProtocol = "classic", kinds, seconds, seed } = options
+  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `a storm of rebalances in ${groupProtocol} groups, over ${name} (seed ${seed})`,
     (it) => {
       it.effect.each(kinds.map((kind) => ({ kind })))(
         `${members} $kind members join and leave for ${seconds} s: work goes on, and nothing is ` +
@@ -68,8 +71,16 @@ const storm = (options: Options, isStatic: boolean) =>
     ({ addresses }) => Effect.provide(stormOf(options, isStatic), options.driver(addresses))
   )
 
-const stormOf = ({ driver, seconds, seed }: Options, isStatic: boolean) =>
+const stormOf = (
+  { driver, groupProtocol = "classic", seconds, seed }: Options,
+  isStatic: boolean
+) =>
   Effect.gen(function*() {
+    const { heartbeatInterval, ...times } = timeouts.consumer
+    // In the other protocol it is the broker's.
+    const consumer = groupProtocol === "classic"
+      ? { ...times, heartbeatInterval }
+      : { ...times, groupProtocol }
     const bench = yield* PipelineBench.make({ driver, partitions })
     const over = yield* Deferred.make<void>()
     const from = yield* Clock.currentTimeMillis
@@ -86,8 +97,8 @@ const stormOf = ({ driver, seconds, seed }: Options, isStatic: boolean) =>
           yield* Effect.scoped(Effect.gen(function*() {
             const { failed } = yield* PipelineBench.startMember(bench, {
               settings: isStatic
-                ? { instanceId: name, consumer: { ...timeouts.consumer, groupInstanceId: name } }
-                : {},
+                ? { instanceId: name, consumer: { ...consumer, groupInstanceId: name } }
+                : { consumer },
               heard: ({ _tag }) => {
                 if (_tag === "Revoked" || _tag === "Lost") movements += 1
               },
@@ -119,7 +130,10 @@ const stormOf = ({ driver, seconds, seed }: Options, isStatic: boolean) =>
     yield* Deferred.succeed(over, undefined)
     yield* Fiber.join(all)
     const calmFrom = yield* Clock.currentTimeMillis
-    yield* Effect.scoped(Effect.andThen(PipelineBench.startMember(bench), bench.awaitDone))
+    yield* Effect.scoped(Effect.andThen(
+      PipelineBench.startMember(bench, { settings: { consumer } }),
+      bench.awaitDone
+    ))
     const calmMillis = (yield* Clock.currentTimeMillis) - calmFrom
     yield* bench.assertExact
     yield* Effect.log(
