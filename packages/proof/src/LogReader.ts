@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import type * as ProtocolClient from "@kafka-once/testing/ProtocolClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -16,12 +15,12 @@ import {
   coordinator,
   limitMillis,
   metadata,
-  readPartition,
   refused,
-  scanPartition,
   unanswered,
   withLiveClock
 } from "./internal/brokerRequests.ts"
+import * as PartitionLeader from "./internal/partitionLeader.ts"
+import { readPartition, scanPartition } from "./internal/partitionReader.ts"
 import { LogReaderError, type NotAnswered, NotSettled, type Refused } from "./LogReaderError.ts"
 import * as PartitionLog from "./PartitionLog.ts"
 
@@ -42,8 +41,8 @@ export type At = Where
  *
  * **Details**
  *
- * Each partition is read from its leader up to the high watermark of the first answer, so that what
- * it gives is the partition at one moment.
+ * Each partition is read from its leader, wherever that moves meanwhile, up to the high watermark
+ * of the first answer, so that what it gives is the partition at one moment.
  *
  * *Errors*: `Refused` with the broker's code, `NotAnswered` for a broker that cannot be reached or
  * an end that is not reached within `limit`.
@@ -58,26 +57,26 @@ export const read = (
   bounded(at, `reading the topic ${topic}`, readTopic(at, topic))
 
 const readTopic = (at: At, topic: string) =>
-  forEachPartition(at, topic, (client, partition) => readPartition(client, topic, partition))
+  forEachPartition(at, topic, (leader, partition) => readPartition(leader, topic, partition))
 
 const forEachPartition = <A>(
   at: At,
   topic: string,
   read: (
-    client: ProtocolClient.ProtocolClient,
+    leader: PartitionLeader.PartitionLeader,
     partition: number
   ) => Effect.Effect<A, Refused | NotAnswered>
 ) =>
   Effect.scoped(Effect.gen(function*() {
-    const { brokers, partitions } = yield* metadata(at, topic)
-    const logs: Array<A> = []
-    for (const { leaderId, partition } of partitions) {
-      const leader = brokers.find(({ nodeId }) => nodeId === leaderId)
-      if (leader === undefined) return yield* refused(`Metadata of ${topic}-${partition}`, 5)
-      const client = yield* connect(`${leader.host}:${leader.port}`)
-      logs.push(yield* read(client, partition))
-    }
-    return logs
+    const { partitions } = yield* metadata(at, topic)
+    return yield* Effect.forEach(
+      partitions,
+      ({ partition }) =>
+        Effect.flatMap(
+          PartitionLeader.make(at, topic, partition),
+          (leader) => read(leader, partition)
+        )
+    )
   }))
 
 /**
@@ -102,8 +101,8 @@ export const scan = (
     at,
     `reading the topic ${topic}`,
     Effect.asVoid(
-      forEachPartition(at, topic, (client, partition) =>
-        scanPartition(client, topic, partition, onPart))
+      forEachPartition(at, topic, (leader, partition) =>
+        scanPartition(leader, topic, partition, onPart))
     )
   )
 

@@ -1,6 +1,8 @@
 import { assert, layer } from "@effect/vitest"
 import * as KafkaJs from "@kafka-once/kafkajs/KafkaJs"
 import * as CommittedRecords from "@kafka-once/testing/CommittedRecords"
+import * as FaultProxy from "@kafka-once/testing/FaultProxy"
+import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as SharedKafka from "@kafka-once/testing/SharedKafka"
 import * as Effect from "effect/Effect"
 import { Kafka, logLevel, Partitioners } from "kafkajs"
@@ -11,7 +13,7 @@ import * as PartitionLog from "../src/PartitionLog.ts"
 
 /** Records outside any transaction, in partition 0. */
 const sendPlain = (brokers: ReadonlyArray<string>, topic: string, ...values: Array<string>) =>
-  Effect.promise(async () => {
+  Effect.tryPromise(async () => {
     const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING })
     const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })
     await producer.connect()
@@ -79,6 +81,28 @@ layer(SharedKafka.layer, { timeout: "3 minutes", excludeTestServices: true })("L
       assert.include(error.message, "not within 300 ms")
     }).pipe(Effect.scoped))
 
+  it.effect("a leader that moves while its partition is read is followed", () =>
+    withDriver(Effect.gen(function*() {
+      const { kafka } = yield* write("moves")
+      const logs = yield* LogReader.readSettled(kafka, "moves")
+      const [listener] = kafka.proxied
+      assert(listener !== undefined)
+      const proxy = yield* FaultProxy.make({
+        ...address(listener.advertised),
+        target: address(listener.upstream)
+      })
+      const read = LogReader.read({ bootstrapServers: [listener.advertised] }, "moves")
+      for (const api of ["ListOffsets", "Fetch"] as const) {
+        const moved = FaultProxyRule.error({ api, nth: [1, 3] }, "NOT_LEADER_OR_FOLLOWER")
+        const before = yield* proxy.log.position
+        assert.deepStrictEqual(yield* proxy.withRule(moved)(read), logs)
+        // For the topic, for its two partitions, and after each of the three refusals.
+        const entries = yield* proxy.log.entries
+        const lookups = entries.filter((one) => one.position >= before && one.api === "Metadata")
+        assert.strictEqual(lookups.length, 6)
+      }
+    })))
+
   it.effect("what is visible is what Java reads, also beside an open transaction", () =>
     withDriver(Effect.gen(function*() {
       const { kafka, one } = yield* write("decisions")
@@ -99,7 +123,7 @@ layer(SharedKafka.layer, { timeout: "3 minutes", excludeTestServices: true })("L
           ? logs.flatMap(PartitionLog.visible)
           : logs.flatMap(PartitionLog.decide)
         const java = yield* CommittedRecords.read({ ...kafka, topic: "decisions", isolation })
-        assert.deepStrictEqual(records.map(address), java.map(address))
+        assert.deepStrictEqual(records.map(addressOf), java.map(addressOf))
       }
       const held = LogReader.readSettled({ ...kafka, limit: "200 millis" }, "decisions")
       const open = yield* Effect.flip(held)
@@ -192,9 +216,14 @@ const expected = [
 const told = (log: PartitionLog.PartitionLog) =>
   PartitionLog.decide(log).map((record) => `${record.decision} ${PartitionLog.textOf(record)}`)
 
-const address = (
+const addressOf = (
   record: Pick<PartitionLog.Decided, "partition" | "offset" | "timestamp" | "value">
 ) => `${record.partition}/${record.offset} ${record.timestamp} ${PartitionLog.textOf(record)}`
+
+const address = (text: string) => {
+  const [host = "", port] = text.split(":")
+  return { host, port: Number(port) }
+}
 
 /** A port that takes connections and says nothing. */
 const silence = Effect.acquireRelease(
