@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { LogReaderError, NotAnswered, Refused } from "../LogReaderError.ts"
-import type { PartitionLog } from "../PartitionLog.ts"
 
 export interface At {
   readonly bootstrapServers: ReadonlyArray<string>
@@ -16,7 +15,7 @@ export interface At {
 }
 
 /** What a request fails with, before it is said what it was needed for. */
-type Reason = Refused | NotAnswered
+export type Reason = Refused | NotAnswered
 
 export const limitMillis = (at: At): number => Duration.toMillis(at.limit ?? "20 seconds")
 
@@ -106,98 +105,3 @@ export const coordinator = Effect.fnUntraced(
     return yield* connect(`${found?.host}:${found?.port}`)
   }
 )
-
-const fetchBytes = 8 * 1024 * 1024
-
-/** Reads a partition, uncommitted, to the high watermark of the first answer. */
-export const readPartition = Effect.fnUntraced(function*(
-  client: ProtocolClient.ProtocolClient,
-  topic: string,
-  partition: number
-): Effect.fn.Return<PartitionLog, Reason> {
-  const batches: Array<ProtocolClient.RecordBatch> = []
-  const bounds = yield* scanPartition(client, topic, partition, (part) => {
-    batches.push(...part.batches)
-  })
-  return { ...bounds, batches }
-})
-
-/** The same, a few megabytes at a time; every part has the bounds of the whole. */
-export const scanPartition = Effect.fnUntraced(function*(
-  client: ProtocolClient.ProtocolClient,
-  topic: string,
-  partition: number,
-  onPart: (part: PartitionLog) => void
-): Effect.fn.Return<Omit<PartitionLog, "batches">, Reason> {
-  const startOffset = yield* earliestOffset(client, topic, partition)
-  const first = yield* fetch(client, topic, partition, startOffset)
-  const { highWatermark, lastStableOffset } = first
-  const bounds = { topic, partition, startOffset, lastStableOffset, highWatermark }
-  const tell = (batches: ReadonlyArray<ProtocolClient.RecordBatch>) =>
-    onPart({
-      ...bounds,
-      batches: batches.filter(({ baseOffset }) => baseOffset < highWatermark)
-    })
-  tell(first.batches)
-  // Every turn gets at least one batch further, or the reading fails.
-  for (let next = endOf(first.batches, startOffset); next < highWatermark;) {
-    const more = yield* fetch(client, topic, partition, next)
-    const end = endOf(more.batches, next)
-    if (end === next) {
-      return yield* new NotAnswered({
-        problem: `${topic}-${partition} has nothing at ${next}, below ${highWatermark}`
-      })
-    }
-    tell(more.batches)
-    next = end
-  }
-  return bounds
-})
-
-const endOf = (batches: ReadonlyArray<ProtocolClient.RecordBatch>, otherwise: bigint): bigint => {
-  const last = batches.at(-1)
-  return last === undefined ? otherwise : last.lastOffset + 1n
-}
-
-const earliestOffset = Effect.fnUntraced(function*(
-  client: ProtocolClient.ProtocolClient,
-  topic: string,
-  partition: number
-) {
-  const { topics } = yield* client.request("ListOffsets", 7, {
-    replicaId: -1,
-    isolationLevel: 0,
-    topics: [{ name: topic, partitions: [{ partitionIndex: partition, timestamp: -2n }] }]
-  }).pipe(unanswered("ListOffsets"))
-  const row = topics[0]?.partitions[0]
-  yield* accept(`ListOffsets of ${topic}-${partition}`, row?.errorCode)
-  return row?.offset ?? 0n
-})
-
-const fetch = Effect.fnUntraced(function*(
-  client: ProtocolClient.ProtocolClient,
-  topic: string,
-  partition: number,
-  fetchOffset: bigint
-) {
-  // Version 12 is the last that names a topic by its name.
-  const { errorCode, responses } = yield* client.request("Fetch", 12, {
-    maxWaitMs: 0,
-    minBytes: 0,
-    maxBytes: fetchBytes,
-    isolationLevel: 0,
-    topics: [{ topic, partitions: [{ partition, fetchOffset, partitionMaxBytes: fetchBytes }] }]
-  }).pipe(unanswered("Fetch"))
-  yield* accept("Fetch", errorCode)
-  const row = responses[0]?.partitions[0]
-  if (row === undefined) return yield* new NotAnswered({ problem: "Fetch: no partition in it" })
-  yield* accept(`Fetch of ${topic}-${partition}`, row.errorCode)
-  const batches = yield* ProtocolClient.readBatches(row.records ?? new Uint8Array()).pipe(
-    unanswered("Fetch")
-  )
-  return {
-    highWatermark: row.highWatermark,
-    lastStableOffset: row.lastStableOffset,
-    batches
-  }
-})
