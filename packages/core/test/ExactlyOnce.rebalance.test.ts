@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { SessionEvent } from "@kafka-once/core/ConsumerDriver"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -55,6 +56,33 @@ describe.each(PipelineRig.modes)("a rebalance of a pipeline, %s", (_mode, capabi
       assert.strictEqual(committed(double, 0), 2n)
       assert.includeMembers(tags(events), ["Revoking", "Revoked", "Assigned"])
       assert.notInclude(tags(events), "Lost")
+    }))
+
+  it.effect("what is gathered of one lane when another is taken away is not left out", () =>
+    Effect.gen(function*() {
+      const { double } = yield* PipelineRig.make({
+        capabilities,
+        pipeline: { batch: { records: 10, within: "1 second" } }
+      })
+      yield* pass(500)
+      produce(double, 0, "a")
+      // It is gathered, and more is waited for.
+      yield* pass(100, 100)
+      assert.deepStrictEqual(visible(double), [])
+      let isReleased = false
+      double.consumers[0]!.tell(SessionEvent.Revoking({
+        partitions: [{ topic: "input", partition: 1 }],
+        budgetMillis: 30_000,
+        release: Effect.sync(() => {
+          isReleased = true
+        })
+      }))
+      yield* pass(500)
+      assert.isTrue(isReleased)
+      produce(double, 0, "b")
+      yield* pass(3_000)
+      assert.deepStrictEqual(visible(double), ["0:0:a", "0:1:b"])
+      assert.strictEqual(committed(double, 0), 2n)
     }))
 
   it.effect("rule 12: what does not end within the group's patience is aborted", () =>

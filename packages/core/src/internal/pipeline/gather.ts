@@ -36,7 +36,8 @@ export const wake = (source: Source): void => {
 
 /**
  * Gathers the records of one transaction: until there are enough, or some time after the first.
- * Answers with nothing when `isInterrupted` says that there is something else to do first.
+ * Answers with what it has when `isInterrupted` says that there is something else to do: what is
+ * gathered is out of its lanes' hands, and most of them go on.
  *
  * Records that are under suspicion go alone, in turn with the others, so that one partition's
  * poison holds up no other.
@@ -51,7 +52,7 @@ export const gather = (
     let until: number | null = null
     for (;;) {
       const changed = source.wake
-      if (isInterrupted()) return []
+      if (isInterrupted()) return [...parts.values()]
       const now = yield* Clock.currentTimeMillis
       const suspect = parts.size === 0 ? dueSuspect(source, now) : null
       if (suspect !== null) return [takeSuspect(source, suspect)]
