@@ -8,7 +8,6 @@ import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as Broker from "./broker.ts"
 
@@ -41,7 +40,7 @@ const program = Effect.gen(function*() {
   )
 }).pipe(Effect.scoped)
 
-NodeRuntime.runMain(program.pipe(Effect.provide(Layer.orDie(Broker.driverWith("orders")))))
+NodeRuntime.runMain(program.pipe(Effect.provide(Broker.driverWith("orders"))))
 
 // => the older instance has committed
 // => the newer instance has committed

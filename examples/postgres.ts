@@ -37,7 +37,8 @@ export const make: Effect.Effect<string, PostgresFailed, Scope.Scope> = Effect.g
   const { initdb, postgres } = yield* attempt(findBinaries)
   const folder = yield* Effect.acquireRelease(
     attempt(makeFolder),
-    (made) => Effect.promise(() => rm(made, { recursive: true, force: true }))
+    (made) =>
+      Effect.ignore(attempt(() => rm(made, { recursive: true, force: true })), { log: "Warn" })
   )
   const data = join(folder, "data")
   yield* attempt(() =>
@@ -57,6 +58,7 @@ export const make: Effect.Effect<string, PostgresFailed, Scope.Scope> = Effect.g
   const args = ["-D", data, "-p", `${port}`, "-c", "listen_addresses=127.0.0.1", "-k", ""]
   const server = yield* Effect.acquireRelease(
     Effect.sync(() => spawn(postgres, args, { ...owner, stdio: ["ignore", "ignore", "pipe"] })),
+    // It never rejects: it waits for an exit.
     (child) => Effect.promise(() => stopped(child))
   )
   yield* attempt(() => ready(server))

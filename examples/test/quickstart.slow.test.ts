@@ -13,6 +13,7 @@ layer(EmbeddedKafka.layer(), { timeout: "3 minutes" })(
       (driver) =>
         Effect.gen(function*() {
           const { bootstrapServers } = yield* EmbeddedKafka.EmbeddedKafka
+          // What rejects is an assertion, which is to be told as it is.
           yield* Effect.promise(() =>
             inFolder(async (folder) => {
               const file = join(folder, "result.json")

@@ -240,7 +240,8 @@ export const resolve = Effect.fnUntraced(function*(
 // Nothing else gets through to the client, such as an option that turns the checks of TLS off.
 const tlsOf = ({ tls }: ConnectionOptions): TlsOptions | null => {
   if (tls === undefined || tls === false) return null
-  const { ca, cert, key, passphrase, serverName } = tls === true ? {} as TlsOptions : tls
+  const given: TlsOptions = tls === true ? {} : tls
+  const { ca, cert, key, passphrase, serverName } = given
   return { ca, cert, key, passphrase, serverName }
 }
 

@@ -49,8 +49,9 @@ const withAdmin = (use: (admin: ReturnType<Kafka["admin"]>) => Promise<unknown>)
     const { bootstrapServers } = yield* EmbeddedKafka
     const kafka = new Kafka({ brokers: [...bootstrapServers], logLevel: logLevel.NOTHING })
     const admin = kafka.admin()
-    yield* Effect.promise(() => admin.connect().then(() => use(admin)))
-    yield* Effect.promise(() => admin.disconnect())
+    yield* Effect.tryPromise(() =>
+      admin.connect().then(() => use(admin)).finally(() => admin.disconnect())
+    )
   })
 
 type It = Vitest.MethodsNonLive<DriverPort.KafkaDriver | EmbeddedKafka | ProxiedKafka.Proxy>
@@ -193,6 +194,7 @@ const sequences = (it: It): void => {
       const twice = yield* session.send([batch("refused", 0, "a"), batch("refused", 0, "b")])
       const [record] = batch("refused", 0, "a").records
       assert(record !== undefined)
+      // Untyped programs can have one without a value.
       const headless = { ...record, headers: [["a", null as unknown as Uint8Array]] as const }
       const empty = yield* session.send([{ topic: "refused", partition: 0, records: [headless] }])
       for (const answer of [...twice, ...empty]) {

@@ -132,11 +132,12 @@ const raw = Effect.fnUntraced(function*(topic: string, file: string) {
     retry: { retries: 3, initialRetryTime: 20, maxRetryTime: 100 }
   }).producer({ transactionalId: id, maxInFlightRequests: 1 })
   yield* Effect.acquireRelease(
-    Effect.promise(() => client.connect()),
-    () => Effect.promise(() => client.disconnect())
+    Effect.tryPromise(() => client.connect()),
+    // By then the history has ended, and what is in the log is what counts.
+    () => Effect.ignore(Effect.tryPromise(() => client.disconnect()))
   )
   const transact = Effect.gen(function*() {
-    const transaction = yield* Effect.promise(() => client.transaction())
+    const transaction = yield* Effect.tryPromise(() => client.transaction())
     const record = Recorded.begin(recorder, id, 1)
     const sent = yield* Effect.exit(
       Recorded.send(
@@ -152,7 +153,7 @@ const raw = Effect.fnUntraced(function*(topic: string, file: string) {
     )
     const decision = Exit.isSuccess(sent) ? "commit" : "abort"
     Recorded.ending(record, decision)
-    yield* Effect.promise(() => transaction[decision]())
+    yield* Effect.tryPromise(() => transaction[decision]())
     Recorded.ended(record, decision, decision === "commit" ? "Committed" : "Aborted", sent)
     return decision
   })

@@ -23,9 +23,7 @@ export const make: Effect.Effect<Contender, never, Scope.Scope> = Effect.gen(fun
   process.removeAllListeners("warning")
   const clients: Array<Client> = []
   yield* Effect.addFinalizer(() =>
-    Effect.forEach(clients, (client) => Effect.ignore(call(() => client.disconnect())), {
-      concurrency: "unbounded"
-    })
+    Effect.forEach(clients, disconnect, { concurrency: "unbounded" })
   )
   return {
     name: "kafkajs",
@@ -59,11 +57,15 @@ const connect = (
     return Effect.as(
       Effect.acquireRelease(
         call(() => client.connect()),
-        () => Effect.ignore(call(() => client.disconnect()))
+        () => disconnect(client)
       ),
       client
     )
   })
+
+/** Best effort: what has become of its transactions is asked of the log. */
+const disconnect = (client: Client): Effect.Effect<void> =>
+  Effect.ignore(call(() => client.disconnect()))
 
 /** The defaults of kafkajs, with short times. It has others of its own under NODE_ENV=test. */
 const connection = (brokers: ReadonlyArray<string>, transactionalId: string): Client =>
@@ -93,6 +95,7 @@ const producerOf = (client: Client): Producer => ({
       onSuccess: (transaction) =>
         body((topic, values) => send(transaction, topic, values)).pipe(
           Effect.andThen(call(() => transaction.commit())),
+          // As its documentation has it: a failed abort leaves the transaction to the broker.
           Effect.onInterrupt(() => Effect.ignore(call(() => transaction.abort()))),
           Effect.exit,
           Effect.flatMap((exit) => ended(transaction, exit))

@@ -82,6 +82,7 @@ const connect = (options: Connecting): Effect.Effect<Raw, Problem, Scope.Scope> 
         serializers: stringSerializers
       })
     ),
+    // Best effort: what has become of its transactions is asked of the log.
     (client) => Effect.ignore(call(() => client.close()))
   )
 
@@ -93,6 +94,7 @@ const consume = (options: Copying) =>
       Effect.sync(() =>
         new Consumer({ ...optionsOf(options), groupId, deserializers: stringDeserializers })
       ),
+      // Its group is over with it, whether it leaves in good order or not.
       (consumer) => Effect.ignore(call(() => consumer.close(true)))
     )
     const writer = new Client({ ...optionsOf(options), serializers: stringSerializers })

@@ -22,8 +22,12 @@ const program = fileURLToPath(new URL("soakProgram.ts", import.meta.url))
 const directoryOf = (keep: string | null) =>
   keep === null
     ? Effect.acquireRelease(
-      Effect.promise(() => mkdtemp(join(tmpdir(), "kafka-once-soak-"))),
-      (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+      Effect.tryPromise(() => mkdtemp(join(tmpdir(), "kafka-once-soak-"))),
+      (directory) =>
+        Effect.ignore(
+          Effect.tryPromise(() => rm(directory, { recursive: true, force: true })),
+          { log: "Warn" }
+        )
     )
     : Effect.as(Effect.tryPromise(() => mkdir(resolve(keep), { recursive: true })), resolve(keep))
 

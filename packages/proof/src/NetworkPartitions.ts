@@ -11,7 +11,7 @@
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
 import type { KafkaDriver } from "@kafka-once/core/KafkaDriver"
-import type { KafkaError } from "@kafka-once/core/KafkaError"
+import { isKafkaError } from "@kafka-once/core/KafkaError"
 import type { ProducerOptions } from "@kafka-once/core/ProducerOptions"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
@@ -256,8 +256,9 @@ const assertFailsAtOnce = (bench: Bench, producer: Producer, downAt: number) =>
       const [took, exit] = yield* Effect.timed(Effect.exit(form))
       assert.strictEqual(reasonOf(exit), "Unreachable")
       assert.isBelow(Duration.toMillis(took), 100)
-      const { reason } = Option.getOrThrow(Exit.findErrorOption(exit)) as KafkaError
-      assert(reason._tag === "Unreachable")
+      const error = Option.getOrThrow(Exit.findErrorOption(exit))
+      assert(isKafkaError(error) && error.reason._tag === "Unreachable")
+      const { reason } = error
       assert.isAtLeast(reason.sinceMillis, before)
       assert.isAtMost(reason.sinceMillis, (yield* Clock.currentTimeMillis) - downAt)
       before = reason.sinceMillis

@@ -183,6 +183,7 @@ const chosen = (
   commitWhen: ((exit: never) => boolean) | undefined,
   exit: Exit.Exit<unknown, unknown>
 ) =>
+  // The exit is the program's own, for which its predicate is.
   (commitWhen === undefined ? Exit.isSuccess(exit) : commitWhen(exit as never)) ? "commit" : "abort"
 
 /** What an attempt ended with that is followed by another. */

@@ -101,5 +101,5 @@ const decidedWithout = (driver: DriverAt, one: Case) =>
     yield* bench.assertNothingOpen
   })
 
-/** Also after a failed test, for the next one needs all three. */
+/** Also after a failed test, for the next one needs all three; one that stays away is a defect. */
 const heal = (one: Case, node: EmbeddedKafkaNode) => Effect.orDie(heals[one.how](node))

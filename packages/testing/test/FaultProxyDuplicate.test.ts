@@ -5,8 +5,10 @@ import * as FaultProxyRule from "../src/FaultProxyRule.ts"
 import {
   awaitMarkers,
   begin,
+  call,
   commit,
   createTopic,
+  disconnect,
   producer,
   readValues,
   Rig,
@@ -31,9 +33,6 @@ const answers = Effect.fnUntraced(function*(
     .map(({ answer }) => answer!)
 })
 
-const call = <A>(run: () => Promise<A>) =>
-  Effect.tryPromise({ try: run, catch: (cause) => cause as Error })
-
 /** A producer whose records nobody numbers. */
 const plainProducer = Effect.fnUntraced(function*(clientId: string) {
   const { proxy } = yield* Rig
@@ -45,7 +44,7 @@ const plainProducer = Effect.fnUntraced(function*(clientId: string) {
   const client = kafka.producer({ idempotent: false, maxInFlightRequests: 1 })
   yield* Effect.acquireRelease(
     call(() => client.connect()),
-    () => Effect.ignore(call(() => client.disconnect()))
+    () => disconnect(client)
   )
   return client
 })

@@ -87,20 +87,25 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })(
         yield* (yield* wire("realistic-lost-again")).request("ListGroups", 3, {})
       }))
 
-    it.effect("surgical: after a lost request the next one of the connection arrives", () =>
-      Effect.gen(function*() {
-        const { proxy } = yield* Rig
-        const client = yield* wire("surgical-lost", "500 millis")
-        yield* proxy.inject(
-          FaultProxyRule.dropRequest({ api: "Metadata", clientId: "surgical-lost", nth: 1 })
-        )
-        const [lost, arrived] = yield* Effect.all([
-          Effect.exit(client.request("Metadata", 9, { topics: [] })),
-          Effect.exit(client.request("ListGroups", 3, {}))
-        ], { concurrency: 2 })
-        assert.isTrue(Exit.isFailure(lost))
-        assert.isTrue(Exit.isSuccess(arrived))
-      }))
+    it.effect.each([
+      { what: "request", rule: FaultProxyRule.dropRequest },
+      { what: "answer", rule: FaultProxyRule.dropResponse }
+    ])(
+      "surgical: after a lost $what the next one of the connection arrives",
+      ({ rule, what }) =>
+        Effect.gen(function*() {
+          const { proxy } = yield* Rig
+          const clientId = `surgical-lost-${what}`
+          const client = yield* wire(clientId, "500 millis")
+          yield* proxy.inject(rule({ api: "Metadata", clientId, nth: 1 }))
+          const [lost, arrived] = yield* Effect.all([
+            Effect.exit(client.request("Metadata", 9, { topics: [] })),
+            Effect.exit(client.request("ListGroups", 3, {}))
+          ], { concurrency: 2 })
+          assert.isTrue(Exit.isFailure(lost))
+          assert.isTrue(Exit.isSuccess(arrived))
+        })
+    )
 
     it.effect.each(["request", "response"] as const)(
       "realistic: what follows a delayed %s on its connection waits for it",
@@ -141,20 +146,5 @@ layer(Rig.layer, { timeout: "3 minutes", excludeTestServices: true })(
           assert.deepStrictEqual(yield* orderOfAnswers(client), ["ListGroups", "Metadata"])
         })
     )
-
-    it.effect("surgical: after a lost answer the next one of the connection arrives", () =>
-      Effect.gen(function*() {
-        const { proxy } = yield* Rig
-        const client = yield* wire("surgical-drop", "500 millis")
-        yield* proxy.inject(
-          FaultProxyRule.dropResponse({ api: "Metadata", clientId: "surgical-drop", nth: 1 })
-        )
-        const [lost, arrived] = yield* Effect.all([
-          Effect.exit(client.request("Metadata", 9, { topics: [] })),
-          Effect.exit(client.request("ListGroups", 3, {}))
-        ], { concurrency: 2 })
-        assert.isTrue(Exit.isFailure(lost))
-        assert.isTrue(Exit.isSuccess(arrived))
-      }))
   }
 )

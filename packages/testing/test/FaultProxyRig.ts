@@ -30,8 +30,12 @@ export const address = (text: string) => {
   return { host, port: Number(port) }
 }
 
-const call = <A>(run: () => Promise<A>) =>
+/** A step of kafkajs, which rejects with errors and with nothing else. */
+export const call = <A>(run: () => Promise<A>) =>
   Effect.tryPromise({ try: run, catch: (cause) => cause as Error })
+
+/** The end of a client. Its test is over, and may have left it without a connection. */
+export const disconnect = (client: Producer) => Effect.ignore(call(() => client.disconnect()))
 
 export interface ClientOptions {
   readonly clientId: string
@@ -63,7 +67,7 @@ export const producer = Effect.fnUntraced(function*(options: ClientOptions) {
       Effect.andThen((transaction) => call(() => transaction.abort())),
       Effect.retry({ times: 100 })
     ),
-    () => Effect.ignore(call(() => client.disconnect()))
+    () => disconnect(client)
   )
   return client
 })

@@ -93,7 +93,7 @@ const connectDirect = Effect.gen(function*() {
 
 /** A consumer and a transactional producer with compressed records, as a user would run them. */
 const runSession = (broker: string) =>
-  Effect.promise(async () => {
+  Effect.tryPromise(async () => {
     const kafka = new Kafka({ clientId: "session", brokers: [broker], logLevel: logLevel.NOTHING })
     const producer = kafka.producer({ transactionalId: "session", maxInFlightRequests: 1 })
     await producer.connect()

@@ -353,6 +353,7 @@ const closeSession = (state: State, connection: Connection): Effect.Effect<void>
   Effect.suspend(() => {
     connection.closed = true
     state.open.delete(connection.session)
+    // The port has no failure of it.
     return Effect.ignore(perform(state, {
       operation: "close",
       request: "Connect",

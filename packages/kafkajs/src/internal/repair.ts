@@ -47,6 +47,7 @@ interface Internals {
  */
 export const repair = (cluster: Cluster, options: Options): Cluster => {
   const { authenticationTimeoutMillis, bootstrap } = options
+  // It is private in kafkajs, whose exact files are pinned (`pinnedFiles.ts`).
   const { connectionPoolBuilder } = cluster as unknown as Internals
   const build = connectionPoolBuilder.build
   let next = 0

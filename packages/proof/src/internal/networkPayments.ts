@@ -3,7 +3,7 @@
  * are there together or not at all, under deadlines so short that all of them can be waited for.
  */
 import { assert } from "@effect/vitest"
-import type { KafkaError } from "@kafka-once/core/KafkaError"
+import { isKafkaError } from "@kafka-once/core/KafkaError"
 import * as Transaction from "@kafka-once/core/Transaction"
 import * as TransactionalProducer from "@kafka-once/core/TransactionalProducer"
 import * as Duration from "effect/Duration"
@@ -55,7 +55,8 @@ export const recoveryMax = Duration.sum(brief.requestTimeout, Duration.seconds(7
 export const resolve = (exit: Exit.Exit<unknown, unknown>) =>
   Effect.gen(function*() {
     const error = Option.getOrThrow(Exit.findErrorOption(exit))
-    const outcome = yield* Transaction.resolve(error as KafkaError)
+    assert(isKafkaError(error))
+    const outcome = yield* Transaction.resolve(error)
     assert.notStrictEqual(outcome._tag, "Unknown")
     return outcome._tag === "Committed"
   })

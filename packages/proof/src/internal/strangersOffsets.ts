@@ -27,6 +27,7 @@ export const of = (
   }).pipe(
     Effect.scoped,
     Effect.provideService(KafkaDriver, driverOf(topicPartition, lastProcessed)),
+    // No broker is asked, so that a failure is a mistake here.
     Effect.orDie
   )
 

@@ -152,6 +152,7 @@ const decodeAll = <K, V, E, R>(
         })
         continue
       }
+      // One of the two has failed.
       const { cause, where } = Exit.isFailure(key)
         ? { cause: key.cause, where: "key" as const }
         : { cause: (value as Exit.Failure<V, Topic.CodecError>).cause, where: "value" as const }
@@ -171,7 +172,8 @@ const decodeAll = <K, V, E, R>(
   })
 
 /**
- * How an effect ends. One that has ended already, as most codecs answer, takes no step of its own.
+ * How an effect ends. One that has ended already, as most codecs answer, takes no step of its own;
+ * the guard says that of it, and forgets of what.
  */
 const exitOf = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
   Exit.isExit(effect) ? Effect.succeed(effect as Exit.Exit<A, E>) : Effect.exit(effect)
