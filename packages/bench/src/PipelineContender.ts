@@ -19,6 +19,17 @@ export const node = (
 ): Effect.Effect<PipelineContender, Error, Scope.Scope> =>
   Effect.map(LineProcess.node("PipelineProgram.ts", [name, brokers.join(",")]), contender)
 
+/** The same compiled, which {@link LineProcess.compile} has done, with flags for Node. */
+export const compiled = (
+  name: string,
+  brokers: ReadonlyArray<string>,
+  nodeFlags: ReadonlyArray<string>
+): Effect.Effect<PipelineContender, Error, Scope.Scope> =>
+  Effect.map(
+    LineProcess.compiled("PipelineProgram.ts", [name, brokers.join(",")], nodeFlags),
+    contender
+  )
+
 /** A Java contender by its file. */
 export const java = (
   file: string,

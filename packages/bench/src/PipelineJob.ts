@@ -23,10 +23,20 @@ export interface Done {
   readonly largestBytes: number
 }
 
+/**
+ * What a contender that goes on cannot do without: its heap after a collection, and what it has
+ * outside of it, as the bytes that were fetched.
+ */
+export interface Live {
+  readonly heapBytes: number
+  readonly externalBytes: number
+}
+
 /** What a contender says. */
 export type Word =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "At"; readonly records: number; readonly residentBytes: number }
+  | { readonly _tag: "Live"; readonly live: Live }
   | { readonly _tag: "Done"; readonly done: Done }
 
 /** Writes a job as a line. */
@@ -48,6 +58,8 @@ export const say = (word: Word): string => {
       return "ready"
     case "At":
       return ["at", word.records, word.residentBytes].join(" ")
+    case "Live":
+      return ["live", word.live.heapBytes, word.live.externalBytes].join(" ")
     case "Done": {
       const { cpuSeconds, largestBytes, seconds } = word.done
       return ["done", seconds, cpuSeconds, largestBytes].join(" ")
@@ -64,6 +76,9 @@ export const hear = (line: string): Word | null => {
   if (first === "ready" && numbers.length === 0) return { _tag: "Ready" }
   if (first === "at" && one !== undefined && two !== undefined) {
     return { _tag: "At", records: one, residentBytes: two }
+  }
+  if (first === "live" && one !== undefined && two !== undefined) {
+    return { _tag: "Live", live: { heapBytes: one, externalBytes: two } }
   }
   if (first === "done" && one !== undefined && two !== undefined && three !== undefined) {
     return { _tag: "Done", done: { seconds: one, cpuSeconds: two, largestBytes: three } }

@@ -15,10 +15,15 @@ export interface PipelineWatch {
 /** Memory is told each time that so many more are committed. */
 const stepRecords = 1_000_000
 
+/** In which Node tells the largest memory. */
+const kilobyte = 1_024
+
 /** Makes the watch of one run. */
 export const make = (records: number, tell: (word: Word) => void): PipelineWatch => {
   let startedAt: number | null = null
   let startedCpu = process.cpuUsage()
+  let endedCpu = startedCpu
+  let largestBytes = 0
   let count = 0
   let endedAt = 0
   return {
@@ -34,16 +39,28 @@ export const make = (records: number, tell: (word: Word) => void): PipelineWatch
         tell({ _tag: "At", records: count, residentBytes: process.memoryUsage.rss() })
       }
       endedAt = performance.now()
-      return count >= records
+      if (count < records) return false
+      // The pipeline still goes on: with what it has fetched ahead, and all that it keeps.
+      endedCpu = process.cpuUsage(startedCpu)
+      largestBytes = process.resourceUsage().maxRSS * kilobyte
+      tellLive(tell)
+      return true
     },
-    done: () => {
-      const { system, user } = process.cpuUsage(startedCpu)
-      return {
-        seconds: (endedAt - (startedAt ?? endedAt)) / 1_000,
-        cpuSeconds: (system + user) / 1e6,
-        // Node tells it in kilobytes.
-        largestBytes: process.resourceUsage().maxRSS * 1_024
-      }
-    }
+    done: () => ({
+      seconds: (endedAt - (startedAt ?? endedAt)) / 1_000,
+      cpuSeconds: (endedCpu.system + endedCpu.user) / 1e6,
+      largestBytes
+    })
   }
+}
+
+/** Only with Node's flag `--expose-gc`. */
+const tellLive = (tell: (word: Word) => void): void => {
+  const { gc } = globalThis
+  if (gc === undefined) return
+  // What the first one finds to be finalised only the second one frees.
+  gc()
+  gc()
+  const { external, heapUsed } = process.memoryUsage()
+  tell({ _tag: "Live", live: { heapBytes: heapUsed, externalBytes: external } })
 }

@@ -20,12 +20,13 @@ describe("pipeline jobs", () => {
     const words: ReadonlyArray<PipelineJob.Word> = [
       { _tag: "Ready" },
       { _tag: "At", records: 1_000_000, residentBytes: 7 },
+      { _tag: "Live", live: { heapBytes: 30, externalBytes: 4 } },
       { _tag: "Done", done: { seconds: 1.5, cpuSeconds: 0.25, largestBytes: -1 } }
     ]
     for (const word of words) {
       assert.deepStrictEqual(PipelineJob.hear(PipelineJob.say(word)), word)
     }
-    for (const line of ["done", "done 1 2", "done 1 2 x", "at 5", "ready or not", "{}"]) {
+    for (const line of ["done", "done 1 2", "done 1 2 x", "at 5", "live 5", "ready or not", "{}"]) {
       assert.isNull(PipelineJob.hear(line), line)
     }
   })
@@ -34,7 +35,10 @@ describe("pipeline jobs", () => {
 describe("a pipeline's watch", () => {
   it("is done with the last record, and tells of each million", () => {
     const told: Array<PipelineJob.Word> = []
-    const watch = PipelineWatch.make(2_000_001, (word) => told.push(word))
+    const watch = PipelineWatch.make(2_000_001, (word) => {
+      // Told where the tests run with `--expose-gc`.
+      if (word._tag !== "Live") told.push(word)
+    })
     watch.given()
     assert.isFalse(watch.committed(999_999))
     assert.lengthOf(told, 0)
@@ -83,12 +87,16 @@ describe("figures of pipelines", () => {
     assert.deepStrictEqual([median?.figure.median, high?.figure.median], [100, 198])
   })
 
-  it("hold the last million against the first", () => {
-    const lines = PipelineMemory.linesOf(2_000_000, {
+  it("hold the last million against the second, and tell what is live", () => {
+    const lines = PipelineMemory.linesOf(3_000_000, {
       contender: "one",
       done: done(10),
-      residentBytes: [100e6, 150e6]
+      live: { heapBytes: 30e6, externalBytes: 4e6 },
+      residentBytes: [50e6, 100e6, 150e6]
     })
+    const unit = (name: string) => lines.find(({ figure }) => figure.unit === name)?.figure.median
+    assert.strictEqual(unit("MB of heap after GC"), 30)
+    assert.strictEqual(unit("MB outside of the heap after GC"), 4)
     const growth = lines.at(-1)
     assert.deepStrictEqual([growth?.figure.median, growth?.goal?.is], [1.5, "at most"])
   })

@@ -115,7 +115,7 @@ export interface WithTransaction {
  *   with, the commit included.
  * - `withTransaction`: the bracket form. Runs an effect in a transaction that ends with it, and
  *   provides the transaction to code that asks for it.
- * - `events`: what happens to the producer from now on; a subscriber that lags by more than 1,024
+ * - `events`: what happens to the producer from now on; a subscriber that lags by more than 256
  *   loses the oldest.
  * - `status`: how it is doing now.
  *

@@ -19,8 +19,9 @@ import * as Reachability from "./reachability.ts"
 import { metricsOf } from "./telemetry.ts"
 import * as Topics from "./topics.ts"
 
-// How many events a subscriber may lag behind.
-const eventsKept = 1_024
+// How many events a subscriber may lag behind. Room for them is taken at once, 16 bytes each, of
+// every id of a process that has a thousand.
+const eventsKept = 256
 
 /**
  * Makes a producer in the current scope, with the first session of each of its lanes open.
