@@ -8,8 +8,7 @@
  * - A server that does not speak Kafka's protocol is told before its "frames" fill the memory.
  * - Closing it destroys its socket and clears every timer.
  */
-import { tokenUnavailable } from "@kafka-once/core/ConnectionOptions"
-import { DriverError, Failure, type Request } from "@kafka-once/core/KafkaDriver"
+import { DriverError, Failure } from "@kafka-once/core/KafkaDriver"
 import {
   Connection,
   type ConnectionOptions,
@@ -22,9 +21,9 @@ import * as net from "node:net"
 import { type Address, keyOf } from "./address.ts"
 import * as ApiVersions from "./apiVersions.ts"
 import * as Authentication from "./authentication.ts"
-import * as Detail from "./detail.ts"
-import { answered, causesOf, codeIn, isOfNetwork, notSent } from "./failure.ts"
+import { answered, causesOf, notSent } from "./failure.ts"
 import * as Frames from "./frames.ts"
+import * as LinkFailure from "./linkFailure.ts"
 import { type Message, versionOf } from "./message.ts"
 import type { Settings } from "./settings.ts"
 import * as Throttle from "./throttle.ts"
@@ -43,15 +42,12 @@ export interface Link {
   readonly close: Effect.Effect<void>
 }
 
-interface State {
-  readonly settings: Settings
-  readonly address: Address
+interface State extends LinkFailure.Progress {
   readonly connection: Connection
   readonly throttle: Throttle.Throttle
   /** How far the connection has come. */
-  phase: "beforeTcp" | "duringTls" | "authenticating" | "asking" | "open" | "closed"
+  phase: LinkFailure.Progress["phase"]
   notKafka: boolean
-  /** What the socket has told last; the client's requests only tell that it has closed. */
   socketError: unknown
   load: number
   reauthentication: NodeJS.Timeout | undefined
@@ -78,14 +74,17 @@ export const open = (
     let timer: NodeJS.Timeout | undefined
     const limit = (millis: number) => {
       clearTimeout(timer)
-      timer = setTimeout(() => fail(new TimeUp(`No answer within ${millis} ms`)), millis)
+      timer = setTimeout(
+        () => fail(new LinkFailure.TimeUp(`No answer within ${millis} ms`)),
+        millis
+      )
     }
     const settle = (result: Effect.Effect<Link, DriverError>) => {
       clearTimeout(timer)
       resume(result)
     }
     const fail = (error: unknown) => {
-      const failure = openFailure(state, error)
+      const failure = LinkFailure.ofOpening(state, error)
       destroy(state)
       settle(Effect.fail(failure))
     }
@@ -214,50 +213,6 @@ const guardReading = (state: State): void => {
 
 const keepAliveMillis = 60_000
 
-const openFailure = (state: State, error: unknown): DriverError => {
-  const failure = failureOfOpening(state, error)
-  const told = isOfNetwork(innermost(error)) ? state.socketError ?? error : error
-  const detail = Detail.of(state.settings, state.address, told, failure._tag === "Answered")
-  return new DriverError({ request: "Connect", failure, detail })
-}
-
-const failureOfOpening = (state: State, error: unknown): Failure => {
-  if (state.notKafka) return Failure.NotKafka()
-  if (isUnavailable(error)) return Failure.NotSent()
-  const code = codeIn(error)
-  if (code !== null) return Failure.Answered({ code })
-  switch (state.phase) {
-    case "beforeTcp":
-      return Failure.NotSent()
-    case "duringTls":
-      return Failure.TlsFailed()
-    default:
-      // In TLS 1.3 a server that wants a certificate says so when the client's handshake is done.
-      if (isOfTls(state.socketError)) return Failure.TlsFailed()
-      return isSilent(error) ? Failure.NoAnswer() : Failure.NotKafka()
-  }
-}
-
-/** The user's effect gave no token. */
-const isUnavailable = (error: unknown): boolean =>
-  causesOf(error).some((one) => one instanceof Error && one.name === tokenUnavailable)
-
-const isOfTls = (error: unknown): boolean =>
-  causesOf(error).some((one) =>
-    one instanceof Error && "code" in one && String(one.code).startsWith("ERR_SSL")
-  )
-
-const innermost = (error: unknown): unknown => causesOf(error).at(-1)
-
-/** The time is over, or the connection is: as opposed to an answer that cannot be read. */
-const isSilent = (error: unknown): boolean => {
-  const one = innermost(error)
-  // What the system says of a socket has a number.
-  return isOfNetwork(one) || one instanceof TimeUp || (one instanceof Error && "errno" in one)
-}
-
-class TimeUp extends Error {}
-
 const linkOf = (state: State, offered: ApiVersions.Offered): Link => {
   const link: Link = {
     offered,
@@ -321,9 +276,9 @@ const request = <A>(
         (error, answer) => {
           // The cast is over `A | undefined`: without an error there is an answer.
           if (error === null) return settle(Effect.as(state.throttle.count, answer as A))
-          const failure = failureOf(state, error, returned)
-          if (failure._tag === "NotKafka") destroy(state)
-          settle(Effect.fail(failed(state, message.request, failure, error)))
+          const failed = LinkFailure.ofRequest(state, message.request, error, returned)
+          if (failed.failure._tag === "NotKafka") destroy(state)
+          settle(Effect.fail(failed))
         }
       )
       // What fails before the client's call returns was not written.
@@ -352,29 +307,6 @@ const unsupported = (
   )
 
 const unsupportedVersion = 35
-
-const failureOf = (state: State, error: Error, written: boolean): Failure => {
-  if (isOfNetwork(error)) {
-    if (!written) return Failure.NotSent()
-    return state.notKafka ? Failure.NotKafka() : Failure.NoAnswer()
-  }
-  return written ? Failure.NotKafka() : Failure.Refused()
-}
-
-const failed = (
-  { address, settings }: State,
-  request: Request,
-  failure: Failure,
-  error: Error
-): DriverError =>
-  new DriverError({
-    request,
-    failure,
-    // What the codec says of a request that it refuses can hold a record.
-    detail: failure._tag === "Refused"
-      ? "The client cannot encode the request"
-      : Detail.of(settings, address, error, false)
-  })
 
 /** A broker closes a connection that goes on with other requests while it authenticates anew. */
 const whenReady = (state: State, run: () => void): void =>
