@@ -3,9 +3,10 @@ import * as DriverContract from "@kafka-once/proof/DriverContract"
 import * as ProducerContract from "@kafka-once/proof/ProducerContract"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { fileURLToPath } from "node:url"
 import * as Platformatic from "../src/Platformatic.ts"
-import { resolveElsewhere } from "./resolveElsewhere.ts"
 
+const program = fileURLToPath(new URL("resolveLater.ts", import.meta.url))
 const broker = { features: { "transaction.version": 1 } }
 const driver = (brokers: ReadonlyArray<string>) => Platformatic.layer({ brokers })
 
@@ -15,4 +16,4 @@ DriverContract.suite(
   { broker }
 )
 
-ProducerContract.suite("platformatic at version 1", driver, resolveElsewhere, { broker })
+ProducerContract.suite("platformatic at version 1", driver, program, { broker })

@@ -21,6 +21,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { lanes } from "./internal/lanes.ts"
+import { resolveElsewhere } from "./internal/resolveElsewhere.ts"
 import * as PartitionLog from "./PartitionLog.ts"
 import {
   type DriverAt,
@@ -34,18 +35,6 @@ import {
 import * as ProxiedKafka from "./ProxiedKafka.ts"
 
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
-
-/**
- * Resolves an error of an unknown outcome in a process of its own, and answers with the tag of what
- * it found. The error is the JSON of `Schema.toCodecJson(KafkaError)`.
- *
- * @category models
- * @since 0.1.0
- */
-export type ResolveElsewhere = (
-  addresses: ReadonlyArray<string>,
-  error: string
-) => Effect.Effect<string, Error>
 
 /**
  * What differs from driver to driver, and from broker to broker.
@@ -68,20 +57,26 @@ export interface Options {
 /**
  * Runs the contract of the library over a driver, on a broker of its own.
  *
+ * **Details**
+ *
+ * *Shape*: `resolveProgram` is the file of a program with the driver that resolves an unknown
+ * outcome: the brokers are its arguments, the error is its input, as the JSON of
+ * `Schema.toCodecJson(KafkaError)`, and the tag of what it found is its output.
+ *
  * @category testing
  * @since 0.1.0
  */
 export const suite = (
   name: string,
   driver: DriverAt,
-  resolveElsewhere: ResolveElsewhere,
+  resolveProgram: string,
   options: Options = {}
 ): void => {
   layer(ProxiedKafka.layer(options.broker), { timeout: "3 minutes", excludeTestServices: true })(
     `the producer, over ${name}`,
     (it) => {
       lostCommits(it, driver)
-      laterElsewhere(it, driver, resolveElsewhere)
+      laterElsewhere(it, driver, resolveProgram)
       lostSends(it, driver)
       lostAborts(it, driver)
       refusals(it, driver)
@@ -199,7 +194,7 @@ const lostCommits = (it: It, driver: DriverAt): void => {
     ))
 }
 
-const laterElsewhere = (it: It, driver: DriverAt, resolveElsewhere: ResolveElsewhere): void => {
+const laterElsewhere = (it: It, driver: DriverAt, program: string): void => {
   it.effect("what stays unknown is answered later in another process, by its error alone", () =>
     Effect.gen(function*() {
       const bench = yield* makeBench(driver)
@@ -216,7 +211,7 @@ const laterElsewhere = (it: It, driver: DriverAt, resolveElsewhere: ResolveElsew
       assert(error._tag === "KafkaError")
       // The producer and its driver are closed: all that is left of them is this text.
       const text = JSON.stringify(yield* Schema.encodeEffect(Schema.toCodecJson(KafkaError))(error))
-      const found = yield* resolveElsewhere([`${proxy.host}:${proxy.port}`], text)
+      const found = yield* resolveElsewhere(program, [`${proxy.host}:${proxy.port}`], text)
       assert.strictEqual(found, "Committed")
       assert.deepStrictEqual(yield* visible, ["one"])
     }))

@@ -1,13 +1,13 @@
-/** Resolves an unknown outcome in a process of its own. */
-import type * as ProducerContract from "@kafka-once/proof/ProducerContract"
+/** An unknown outcome that is asked for in a process of its own. */
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
-import { fileURLToPath } from "node:url"
-
-const program = fileURLToPath(new URL("resolveLater.ts", import.meta.url))
 
 /** Runs the program until it ends; one that takes too long is killed, and fails. */
-export const resolveElsewhere: ProducerContract.ResolveElsewhere = (addresses, error) =>
+export const resolveElsewhere = (
+  program: string,
+  addresses: ReadonlyArray<string>,
+  error: string
+): Effect.Effect<string, Error> =>
   Effect.callback((resume) => {
     const child = execFile(
       process.execPath,
