@@ -100,6 +100,8 @@ export const make = (
   const idle = Latch.makeUnsafe(true)
   const room = Latch.makeUnsafe(true)
   let pendingBytes = 0
+  // Records that follow each other are mostly for one partition, whose lane need not be looked up.
+  let last: Lane | null = null
   let flushing: Fiber.Fiber<void> | null = null
 
   const setPending = (bytes: number) => {
@@ -115,11 +117,14 @@ export const make = (
       }
     }
     lanes.clear()
+    last = null
     setPending(0)
   }
 
   const flush: Effect.Effect<void> = Effect.suspend(() => {
     const batches = takeRequest(lanes, settings)
+    // It may have left.
+    last = null
     if (batches.length === 0) {
       becomeIdle()
       return Effect.void
@@ -161,15 +166,20 @@ export const make = (
         missing: records.length
       }
       let bytes = 0
-      records.forEach((record, index) => {
+      for (let index = 0; index < records.length; index++) {
+        const record = records[index]!
         bytes += record.bytes
-        const lane = laneOf(lanes, record)
-        lane.records.push(record)
-        lane.waiters.push({ call, index })
-      })
+        if (last?.partition !== record.partition || last.topic !== record.topic) {
+          last = laneOf(lanes, record)
+        }
+        last.records.push(record)
+        last.waiters.push({ call, index })
+      }
       setPending(pendingBytes + bytes)
+      const wait = Deferred.await(call.done)
+      // What is under way does not end before it has taken these.
+      if (!Latch.isOpen(idle)) return wait
       return Effect.suspend(() => {
-        const wait = Deferred.await(call.done)
         if (!Latch.isOpen(idle)) return wait
         Latch.closeUnsafe(idle)
         // Detached, because the records of other callers travel in the same request: it must not

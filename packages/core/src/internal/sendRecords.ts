@@ -68,15 +68,15 @@ const sendAll = (
     const encoded = encodeAll(records, clock.currentTimeMillisUnsafe(), header)
     if (Result.isFailure(encoded)) return taint(transaction, "send", encoded.failure)
     const counts = new Map<string, number>()
-    const unknown = new Set<string>()
+    const unknown: Array<string> = []
     for (const { partition, topic } of encoded.success) {
-      if (unknown.has(topic)) continue
+      if (unknown.includes(topic)) continue
       const count = counts.get(topic) ?? core.topics.known(topic, clock)
       // A partition beyond those that are known may be new.
-      if (count === null || (partition ?? 0) >= count) unknown.add(topic)
+      if (count === null || (partition ?? 0) >= count) unknown.push(topic)
       else counts.set(topic, count)
     }
-    return unknown.size === 0 && queue.hasRoom() && transaction.placing === null
+    return unknown.length === 0 && queue.hasRoom() && transaction.placing === null
       ? enqueue(transaction, encoded.success, counts)
       : inTurn(transaction, (before) =>
         Effect.map(
@@ -102,7 +102,7 @@ const inTurn = <A, E>(
 
 interface Preparation {
   readonly before: Deferred.Deferred<void> | null
-  readonly unknown: ReadonlySet<string>
+  readonly unknown: ReadonlyArray<string>
   readonly counts: Map<string, number>
 }
 
