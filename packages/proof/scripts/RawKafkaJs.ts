@@ -4,13 +4,13 @@
 import {
   type Connecting,
   type Contender,
+  ended,
   Problem,
   type Producer,
   times,
   Told
 } from "@kafka-once/proof/Contender"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { Kafka, logLevel, Partitioners, type Producer as Client, type Transaction } from "kafkajs"
 
@@ -41,7 +41,7 @@ export const make: Effect.Effect<Contender, never, Scope.Scope> = Effect.gen(fun
         ).pipe(
           Effect.andThen(call(() => transaction.commit())),
           Effect.exit,
-          Effect.flatMap((exit) => ended(transaction, exit))
+          Effect.flatMap((exit) => ended(exit, call(() => transaction.abort())))
         )
       })
   }
@@ -98,7 +98,7 @@ const producerOf = (client: Client): Producer => ({
           // As its documentation has it: a failed abort leaves the transaction to the broker.
           Effect.onInterrupt(() => Effect.ignore(call(() => transaction.abort()))),
           Effect.exit,
-          Effect.flatMap((exit) => ended(transaction, exit))
+          Effect.flatMap((exit) => ended(exit, call(() => transaction.abort())))
         )
     })
 })
@@ -111,21 +111,6 @@ const send = (transaction: Transaction, topic: string, values: ReadonlyArray<str
       values.map((_, index) => BigInt(answer?.baseOffset ?? -1) + BigInt(index))
     )
   )
-
-/** After a failure the transaction is aborted; only an abort that succeeds says what it became. */
-const ended = (
-  transaction: Transaction,
-  exit: Exit.Exit<unknown, Problem>
-): Effect.Effect<Told> => {
-  if (Exit.isSuccess(exit)) return Effect.succeed(Told.Committed())
-  const why = exit.cause.reasons.map((reason) =>
-    reason._tag === "Fail" ? reason.error.text : reason._tag
-  ).join(", ")
-  return Effect.match(call(() => transaction.abort()), {
-    onFailure: () => Told.Unknown({ why }),
-    onSuccess: () => Told.Aborted({ why })
-  })
-}
 
 /** A promise of kafkajs runs on when its Effect is interrupted, as when a program races it. */
 const call = <A>(run: () => Promise<A>): Effect.Effect<A, Problem> =>

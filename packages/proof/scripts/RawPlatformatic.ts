@@ -5,6 +5,7 @@ import {
   type Connecting,
   type Contender,
   type Copying,
+  ended,
   Problem,
   type Producer,
   times,
@@ -19,7 +20,6 @@ import {
   stringSerializers
 } from "@platformatic/kafka"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 
@@ -39,7 +39,7 @@ export const make: Effect.Effect<Contender> = Effect.sync(() => ({
       ).pipe(
         Effect.andThen(call(() => transaction.commit())),
         Effect.exit,
-        Effect.flatMap((exit) => ended(transaction, exit))
+        Effect.flatMap((exit) => ended(exit, call(() => transaction.abort())))
       )
     })
 }))
@@ -133,7 +133,7 @@ const producerOf = (client: Raw): Producer => ({
         body((topic, values) => send(transaction, topic, values)).pipe(
           Effect.andThen(call(() => transaction.commit())),
           Effect.exit,
-          Effect.flatMap((exit) => ended(transaction, exit))
+          Effect.flatMap((exit) => ended(exit, call(() => transaction.abort())))
         )
     })
 })
@@ -147,21 +147,6 @@ const send = (transaction: RawTransaction, topic: string, values: ReadonlyArray<
     ),
     ({ offsets }) => values.map((_, index) => (offsets?.[0]?.offset ?? -1n) + BigInt(index))
   )
-
-/** After a failure the transaction is aborted; only an abort that succeeds says what it became. */
-const ended = (
-  transaction: RawTransaction,
-  exit: Exit.Exit<unknown, Problem>
-): Effect.Effect<Told> => {
-  if (Exit.isSuccess(exit)) return Effect.succeed(Told.Committed())
-  const why = exit.cause.reasons.map((reason) =>
-    reason._tag === "Fail" ? reason.error.text : reason._tag
-  ).join(", ")
-  return Effect.match(call(() => transaction.abort()), {
-    onFailure: () => Told.Unknown({ why }),
-    onSuccess: () => Told.Aborted({ why })
-  })
-}
 
 const call = <A>(run: () => Promise<A>): Effect.Effect<A, Problem> =>
   Effect.tryPromise({ try: run, catch: (thrown) => new Problem({ text: textOf(thrown) }) })

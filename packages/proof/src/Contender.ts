@@ -164,6 +164,27 @@ export const times = {
 } as const
 
 /**
+ * What a raw client's program knows of its transaction: after a failure it aborts, and only an
+ * abort that succeeds says what became of it.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const ended = (
+  exit: Exit.Exit<unknown, Problem>,
+  abort: Effect.Effect<unknown, Problem>
+): Effect.Effect<Told> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed(Told.Committed())
+  const why = exit.cause.reasons.map((reason) =>
+    reason._tag === "Fail" ? reason.error.text : reason._tag
+  ).join(", ")
+  return Effect.match(abort, {
+    onFailure: () => Told.Unknown({ why }),
+    onSuccess: () => Told.Aborted({ why })
+  })
+}
+
+/**
  * This library over a driver.
  *
  * @category constructors
