@@ -30,12 +30,12 @@ const drivers = ["kafkajs", "platformatic"]
 /**
  * Node collects late where its machine has much memory. The first flag bounds the space of young
  * objects, the second one how far the rest may grow beyond what was live after a collection (to
- * three times of it). A heap limit makes V8 collect much earlier, at the cost of the processor.
+ * twice of it). A heap limit makes V8 collect much earlier, at the cost of the processor.
  */
 const flagSets: ReadonlyArray<ReadonlyArray<string>> = [
   [],
   ["--max-semi-space-size=16"],
-  ["--max-semi-space-size=16", "--heap-growing-percent=200"],
+  ["--max-semi-space-size=16", "--heap-growing-percent=100"],
   ["--max-semi-space-size=16", "--max-old-space-size=1024"]
 ]
 
