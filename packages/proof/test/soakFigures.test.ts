@@ -98,7 +98,7 @@ describe("the figures of a soak", () => {
     assert.deepStrictEqual(worstRecoveryMillis, { killed: 8_000 })
   })
 
-  it("count as unresolved who has asked and never learnt, not a pipeline, which asks nobody", () => {
+  it("count as unresolved who has asked and never learnt; a pipeline asks nobody", () => {
     const { unknown, unknownRate, unresolved } = figuresOf([
       told(1, 2),
       // Asked, and answered.
