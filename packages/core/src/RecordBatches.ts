@@ -58,8 +58,8 @@ const controlBit = 0x20
  * **Details**
  *
  * *Failures*: none of its own. What is wrong with a batch is told by its `records`: `Refused` for
- * the format of before Kafka 0.11, `NotKafka` for records that cannot be read, and what `decompress`
- * fails with. A marker that cannot be read throws a RangeError.
+ * the format of before Kafka 0.11, `NotKafka` for records that cannot be read, and what
+ * `decompress` fails with. A marker that cannot be read throws a RangeError.
  *
  * @category decoding
  * @since 0.1.0
