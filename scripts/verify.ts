@@ -87,6 +87,7 @@ const parts: ReadonlyArray<Part> = [
         "test/arrows",
         "test/tidy",
         "test/guarantees",
+        "test/design",
         "test/longSuites"
       )
     ]
