@@ -65,8 +65,8 @@ export class TimedOut extends Schema.TaggedError<TimedOut>()("TimedOut", {
 }) {
   readonly recovery: Recovery = "retry"
   override get message(): string {
-    return `${this.request} was not done within ${this.afterMillis} ms (last: ${this.last}). ` +
-      "The transaction is aborted; run it again."
+    return `${this.request} was not done within ${Math.round(this.afterMillis)} ms (last: ` +
+      `${this.last}). A transaction that it was part of is aborted; run it again.`
   }
 }
 
@@ -119,8 +119,8 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 }) {
   readonly recovery: Recovery = "retry"
   override get message(): string {
-    return `No broker has answered for ${this.sinceMillis} ms (last: ${this.last}). Check the ` +
-      "addresses and the network; a producer that runs goes on by itself when a broker answers."
+    return `No broker has answered for ${Math.round(this.sinceMillis)} ms (last: ${this.last}). ` +
+      "Check the addresses and the network; who runs already goes on by itself when one answers."
   }
 }
 

@@ -83,6 +83,26 @@ describe("a consumer that cannot start", () => {
       Rig.reason(exit, "Unreachable")
       assert.strictEqual(millis, 10_000)
     }))
+
+  it.effect("a cluster that cannot be asked about the topics: for how long, and what happened", () =>
+    Effect.gen(function*() {
+      const { double } = yield* Rig.make({ topics: { input: 1, orders: 1 } })
+      double.always("partitionCount", Fault.NotSent())
+      const { exit, millis } = yield* Rig.timed(ConsumerRig.makeConsumer(double))
+      const { last, sinceMillis } = Rig.reason(exit, "Unreachable")
+      assert.deepStrictEqual([millis, sinceMillis], [3_000, 3_000])
+      assert.include(last, "Metadata: NotSent")
+    }))
+
+  it.effect("a cluster that puts the question about the topics off: with its code", () =>
+    Effect.gen(function*() {
+      const { double } = yield* Rig.make({ topics: { input: 1, orders: 1 } })
+      double.always("partitionCount", Fault.Answer({ code: 5 }))
+      const { exit } = yield* Rig.timed(ConsumerRig.makeConsumer(double))
+      const { afterMillis, last, request } = Rig.reason(exit, "TimedOut")
+      assert.deepStrictEqual([request, afterMillis], ["Metadata", 3_000])
+      assert.include(last, "LEADER_NOT_AVAILABLE")
+    }))
 })
 
 describe("a consumer", () => {

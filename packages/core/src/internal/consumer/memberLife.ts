@@ -9,13 +9,13 @@ import * as Scope from "effect/Scope"
 import type { ConsumerEvent } from "../../ConsumerEvent.ts"
 import * as ConsumerOptions from "../../ConsumerOptions.ts"
 import { KafkaDriver } from "../../KafkaDriver.ts"
-import { KafkaError, UnknownTopic } from "../../KafkaError.ts"
+import { KafkaError, TimedOut, UnknownTopic, Unreachable } from "../../KafkaError.ts"
 import { guarded } from "../guardedDriver.ts"
 import { CurrentHeard } from "../heard.ts"
-import { untilDeadline } from "../repeat.ts"
+import { type Exhausted, untilDeadline } from "../repeat.ts"
 import { letGo } from "./assignment.ts"
 import type { Lane } from "./lane.ts"
-import { type Member, reasonIn } from "./member.ts"
+import { isSilence, type Member, reasonIn } from "./member.ts"
 import { metricsOf } from "./metrics.ts"
 import * as SessionLoop from "./sessionLoop.ts"
 
@@ -124,11 +124,15 @@ const requireTopic = (member: Member, topic: string): Effect.Effect<number, Kafk
       if (last?.failure._tag === "Answered" && last.failure.code === 3) {
         return new KafkaError({ operation: "consume", reason: new UnknownTopic({ topic }) })
       }
-      return error._tag === "Exhausted"
-        ? SessionLoop.notInTime(member)
-        : new KafkaError({ operation: "consume", reason: reasonIn(member, error) })
+      const reason = error._tag === "Exhausted" ? notAsked(error) : reasonIn(member, error)
+      return new KafkaError({ operation: "consume", reason })
     })
   )
+
+const notAsked = ({ afterMillis, last, lastText, request }: Exhausted) =>
+  last === null || isSilence(last)
+    ? new Unreachable({ sinceMillis: afterMillis, last: lastText })
+    : new TimedOut({ request, afterMillis, last: lastText })
 
 // Longer than any settling of a transaction takes, which is bounded by itself.
 const endLimit = Duration.seconds(60)
