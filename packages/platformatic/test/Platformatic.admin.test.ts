@@ -328,6 +328,17 @@ layer(suite, { timeout: "3 minutes", excludeTestServices: true })(
         )
     )
 
+    it.effect("a code that nobody knows is told as it is: DescribeConfigs", () =>
+      onBench(({ admin, proxy, topic }) =>
+        Effect.gen(function*() {
+          const reason = yield* reasonOf(admin.findHanging({ topics: [topic] })).pipe(
+            proxy.withRule(FaultProxyRule.error({ api: "DescribeConfigs" }, 999))
+          )
+          assert(reason._tag === "Refused")
+          assert.strictEqual(reason.code, 999)
+        })
+      ))
+
     it.effect("where nobody answers every operation ends in time, and says who did not", () =>
       onBench(({ admin, proxy, topic, transactionalId }) =>
         Effect.gen(function*() {

@@ -13,6 +13,8 @@ import * as ConsumerBench from "./ConsumerBench.ts"
 import { first, type It, type Subject, withTopic, write } from "./ConsumerBench.ts"
 import * as ConsumerGroups from "./ConsumerGroups.ts"
 import * as ConsumerIncremental from "./ConsumerIncremental.ts"
+import * as ConsumerIsolation from "./ConsumerIsolation.ts"
+import * as ConsumerRefusals from "./ConsumerRefusals.ts"
 import * as ConsumerSeeks from "./ConsumerSeeks.ts"
 import * as Consumer from "./ConsumerSteps.ts"
 import * as Steps from "./DriverSteps.ts"
@@ -35,12 +37,14 @@ export const suite = (
     `the consumer contract, ${name}, ${groupProtocol} groups`,
     (it) => {
       reading(it, subject)
+      ConsumerIsolation.tests(it, subject)
       compressed(it, subject)
       bounds(it, subject)
       positions(it, subject)
       ConsumerSeeks.tests(it, subject)
       if (groupProtocol === "classic") ConsumerGroups.tests(it, subject)
       else ConsumerIncremental.tests(it, subject)
+      ConsumerRefusals.tests(it, subject)
       faults(it, subject)
     }
   )

@@ -76,12 +76,10 @@ export const make = (settings: Settings, cluster: Cluster): TransactionAdminDriv
     maxTransactionTimeoutMillis: (brokerId) =>
       Effect.flatMap(
         atBroker(ask, brokerId, Requests.describeBrokerConfig(brokerId, maxTimeout)),
-        ({ results: [result] }) => {
-          const value = Number(result?.configs.find(({ name }) => name === maxTimeout)?.value)
-          return result?.errorCode === 0 && value > 0
-            ? Effect.succeed(value)
-            : Effect.fail(answered("DescribeConfigs", result?.errorCode || unknownServerError))
-        }
+        ({ code, value }) =>
+          code === 0 && Number(value) > 0
+            ? Effect.succeed(Number(value))
+            : Effect.fail(answered("DescribeConfigs", code || unknownServerError))
       )
   }
 }

@@ -22,7 +22,7 @@ import {
   type Reader,
   Writer
 } from "@platformatic/kafka"
-import { type Message, withCodes } from "./message.ts"
+import type { Message } from "./message.ts"
 
 export interface Listed {
   readonly code: number
@@ -204,10 +204,13 @@ export const writeAbortMarker = (
 
 const ofBroker = 4
 
-export type Configs = ReturnType<typeof describeConfigsV4.parseResponse>
+export interface Setting {
+  readonly code: number
+  readonly value: string | null
+}
 
 /** One setting of one broker. */
-export const describeBrokerConfig = (brokerId: number, name: string): Message<Configs> => ({
+export const describeBrokerConfig = (brokerId: number, name: string): Message<Setting> => ({
   request: "DescribeConfigs",
   key: 32,
   versions: [4, 4],
@@ -216,6 +219,37 @@ export const describeBrokerConfig = (brokerId: number, name: string): Message<Co
     describeConfigsV4.createRequest([
       { resourceType: ofBroker, resourceName: String(brokerId), configurationKeys: [name] }
     ]),
-  read: (reader, version) =>
-    withCodes(() => describeConfigsV4.parseResponse(0, 32, version, reader))
+  read: (reader) => {
+    reader.readInt32()
+    const [setting] = reader.readArray(() => {
+      const code = reader.readInt16()
+      reader.readNullableString()
+      // The broker, as a kind of resource and by its id.
+      reader.readInt8()
+      reader.readString()
+      const values = reader.readArray(() => readValue(reader, name)).flat()
+      return { code, value: values[0] ?? null }
+    })
+    if (setting === undefined) throw new RangeError("DescribeConfigs was answered without a broker")
+    return setting
+  }
 })
+
+const readValue = (reader: Reader, wanted: string): ReadonlyArray<string | null> => {
+  const name = reader.readString()
+  const value = reader.readNullableString()
+  // Whether it can be changed, where it is from, and whether it is secret.
+  reader.readBoolean()
+  reader.readInt8()
+  reader.readBoolean()
+  // What else it would be taken from.
+  reader.readArray(() => {
+    reader.readString()
+    reader.readNullableString()
+    reader.readInt8()
+  })
+  // Its type, and what it is for.
+  reader.readInt8()
+  reader.readNullableString()
+  return name === wanted ? [value] : []
+}

@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function*(
         )
       return attempt(request.memberId).pipe(
         Effect.flatMap((answer) =>
-          answer.errorCode === memberIdRequired && answer.memberId !== null
+          answer.errorCode === memberIdRequired
             ? attempt(answer.memberId)
             : Effect.succeed(answer)
         ),
@@ -97,12 +97,9 @@ export const make = Effect.fnUntraced(function*(
           answer.errorCode === 0
             ? Effect.succeed({
               generationId: answer.generationId,
-              memberId: answer.memberId ?? "",
+              memberId: answer.memberId,
               leaderId: answer.leader,
-              members: (answer.members ?? []).map(({ memberId, metadata }) => ({
-                memberId,
-                metadata: metadata ?? Buffer.alloc(0)
-              }))
+              members: answer.members
             })
             : Effect.fail(answered("JoinGroup", answer.errorCode))
         )
@@ -128,10 +125,10 @@ export const make = Effect.fnUntraced(function*(
           Requests.consumerHeartbeat(heartbeat),
           ({ errorCode }) => errorCode
         ),
-        ({ assignment, heartbeatIntervalMs, memberEpoch }) => ({
+        ({ assignment, heartbeatIntervalMillis, memberEpoch }) => ({
           memberEpoch,
-          heartbeatIntervalMillis: heartbeatIntervalMs,
-          assignment: assignment?.topicPartitions ?? null
+          heartbeatIntervalMillis,
+          assignment
         })
       ),
     commit: (groupId, membership, positions) =>

@@ -22,9 +22,15 @@ import {
   syncGroupV3
 } from "@platformatic/kafka"
 import { decompress } from "./decompress.ts"
-import { type Message, withCodes } from "./message.ts"
+import type { Message } from "./message.ts"
 
-export type Joined = ReturnType<typeof joinGroupV5.parseResponse>
+export interface Joined {
+  readonly errorCode: number
+  readonly generationId: number
+  readonly leader: string
+  readonly memberId: string
+  readonly members: ReadonlyArray<{ readonly memberId: string; readonly metadata: Uint8Array }>
+}
 
 export const joinGroup = (
   request: GroupProtocol.JoinRequest,
@@ -44,10 +50,31 @@ export const joinGroup = (
       "consumer",
       request.protocols.map(({ metadata, name }) => ({ name, metadata: Buffer.from(metadata) }))
     ),
-  read: (reader, version) => withCodes(() => joinGroupV5.parseResponse(0, 11, version, reader))
+  read: (reader) => {
+    const errorCode = readCode(reader)
+    const generationId = reader.readInt32()
+    // The protocol that was chosen.
+    reader.readString(false)
+    const leader = reader.readString(false)
+    const memberId = reader.readString(false)
+    const members = reader.readArray(
+      () => {
+        const memberId = reader.readString(false)
+        // The name of a static member.
+        reader.readNullableString(false)
+        return { memberId, metadata: reader.readBytes(false) }
+      },
+      false,
+      false
+    )
+    return { errorCode, generationId, leader, memberId, members }
+  }
 })
 
-export type Synced = ReturnType<typeof syncGroupV3.parseResponse>
+export interface Synced {
+  readonly errorCode: number
+  readonly assignment: Uint8Array
+}
 
 export const syncGroup = (
   { assignments, groupId, membership, protocol }: GroupProtocol.SyncRequest
@@ -69,7 +96,7 @@ export const syncGroup = (
         assignment: Buffer.from(assignment)
       }))
     ),
-  read: (reader, version) => withCodes(() => syncGroupV3.parseResponse(0, 14, version, reader))
+  read: (reader) => ({ errorCode: readCode(reader), assignment: reader.readBytes(false) })
 })
 
 export const heartbeat = (
@@ -96,7 +123,15 @@ export const leaveGroup = (
   read: readCode
 })
 
-export type ConsumerHeartbeatAnswer = ReturnType<typeof consumerGroupHeartbeatV1.parseResponse>
+export interface ConsumerHeartbeatAnswer {
+  readonly errorCode: number
+  readonly memberEpoch: number
+  readonly heartbeatIntervalMillis: number
+  /** `null` where it is as before. */
+  readonly assignment:
+    | ReadonlyArray<{ readonly topicId: string; readonly partitions: ReadonlyArray<number> }>
+    | null
+}
 
 /** Not version 0, in which the coordinator makes the member's id, and a lost answer costs it. */
 export const consumerHeartbeat = (
@@ -120,8 +155,23 @@ export const consumerHeartbeat = (
       null,
       partitions?.map((one) => ({ topicId: one.topicId, partitions: [...one.partitions] })) ?? null
     ),
-  read: (reader, version) =>
-    withCodes(() => consumerGroupHeartbeatV1.parseResponse(0, 68, version, reader))
+  read: (reader) => {
+    const errorCode = readCode(reader)
+    // What the coordinator says of the code, and the member's own id.
+    reader.readNullableString()
+    reader.readNullableString()
+    const memberEpoch = reader.readInt32()
+    const heartbeatIntervalMillis = reader.readInt32()
+    const assignment = reader.readNullableStruct(() => {
+      const partitions = reader.readArray(() => ({
+        topicId: reader.readUUID(),
+        partitions: reader.readArray(() => reader.readInt32(), true, false)
+      }))
+      reader.readTaggedFields()
+      return partitions
+    })
+    return { errorCode, memberEpoch, heartbeatIntervalMillis, assignment }
+  }
 })
 
 const unchanged = -1
@@ -157,10 +207,24 @@ export const offsetCommit = (
       }))
     ),
   read: (reader, version) => {
-    const { parseResponse } = version < 9 ? offsetCommitV7 : offsetCommitV9
-    const { topics } = withCodes(() => parseResponse(0, 8, version, reader))
-    return topics.flatMap(({ partitions }) => partitions)
-      .find(({ errorCode }) => errorCode !== 0)?.errorCode ?? 0
+    const isCompact = version >= 9
+    reader.readInt32()
+    const codes = reader.readArray(
+      () => {
+        reader.readString(isCompact)
+        return reader.readArray(
+          () => {
+            reader.readInt32()
+            return reader.readInt16()
+          },
+          isCompact,
+          isCompact
+        )
+      },
+      isCompact,
+      isCompact
+    ).flat()
+    return codes.find((code) => code !== 0) ?? 0
   }
 })
 
@@ -191,13 +255,32 @@ export const listOffset = (
         timestamp: timestamps[at]
       }]
     }]),
-  read: (reader, version) => {
-    const { topics } = withCodes(() => listOffsetsV5.parseResponse(0, 2, version, reader))
-    const found = topics[0]?.partitions[0]
+  read: (reader) => {
+    reader.readInt32()
+    const [found] = reader.readArray(
+      () => {
+        reader.readString(false)
+        return reader.readArray(() => readListed(reader), false, false)
+      },
+      false,
+      false
+    ).flat()
     if (found === undefined) throw new RangeError("ListOffsets was answered without a partition")
-    return { code: found.errorCode, offset: found.offset }
+    return found
   }
 })
+
+const readListed = (reader: Reader): ListedOffset => {
+  // The partition.
+  reader.readInt32()
+  const code = reader.readInt16()
+  // The timestamp.
+  reader.readInt64()
+  const offset = reader.readInt64()
+  // The leader's epoch.
+  reader.readInt32()
+  return { code, offset }
+}
 
 export interface FetchedPartition extends GroupProtocol.PartitionFetch {
   readonly batches: ReadonlyArray<RecordBatches.RecordBatch>

@@ -10,7 +10,7 @@ import {
   offsetFetchV7,
   type Reader
 } from "@platformatic/kafka"
-import { type Message, withCodes } from "./message.ts"
+import type { Message } from "./message.ts"
 
 export interface Metadata {
   readonly brokers: ReadonlyArray<{
@@ -117,7 +117,18 @@ export const findCoordinator = (of: CoordinatorOf, id: string): Message<Coordina
   }
 })
 
-export type OffsetFetch = ReturnType<typeof offsetFetchV7.parseResponse>
+export interface OffsetFetch {
+  readonly errorCode: number
+  readonly topics: ReadonlyArray<{
+    readonly name: string
+    readonly partitions: ReadonlyArray<{
+      readonly partitionIndex: number
+      readonly committedOffset: bigint
+      readonly metadata: string | null
+      readonly errorCode: number
+    }>
+  }>
+}
 
 interface OffsetFetchTopic {
   readonly name: string
@@ -134,5 +145,19 @@ export const offsetFetch = (
   versions: [7, 7],
   flexibleFrom: 6,
   write: () => offsetFetchV7.createRequest([{ groupId, topics: [...topics] }], true),
-  read: (reader, version) => withCodes(() => offsetFetchV7.parseResponse(0, 9, version, reader))
+  read: (reader) => {
+    reader.readInt32()
+    const topics = reader.readArray(() => ({
+      name: reader.readString(),
+      partitions: reader.readArray(() => {
+        const partitionIndex = reader.readInt32()
+        const committedOffset = reader.readInt64()
+        // The leader's epoch.
+        reader.readInt32()
+        const metadata = reader.readNullableString()
+        return { partitionIndex, committedOffset, metadata, errorCode: reader.readInt16() }
+      })
+    }))
+    return { topics, errorCode: reader.readInt16() }
+  }
 })

@@ -2,11 +2,11 @@
  * A request in the versions that this driver speaks, and how its answer is read.
  *
  * The client's own modules throw away what an answer says when one code in it is not zero, and fail
- * with a TypeError on a code that they do not know. So the answers that decide something are read
- * here, as data; the others are taken out of the client's error again.
+ * with a TypeError on a code that they do not know. So every answer that has a code is read
+ * by the driver itself, as data.
  */
 import type { Request } from "@kafka-once/core/KafkaDriver"
-import { type Reader, ResponseError, type Writer } from "@platformatic/kafka"
+import type { Reader, Writer } from "@platformatic/kafka"
 import type { Place } from "./throttle.ts"
 
 export interface Message<A> {
@@ -31,15 +31,4 @@ export const versionOf = (
   if (broker === undefined) return null
   const version = Math.min(newest, broker[1])
   return version >= Math.max(oldest, broker[0]) ? version : null
-}
-
-/** An answer as one of the client's modules reads it, whatever codes it holds. */
-export const withCodes = <A>(read: () => A): A => {
-  try {
-    return read()
-  } catch (error) {
-    // The cast is to what the module puts there: the whole answer.
-    if (error instanceof ResponseError && "response" in error) return error.response as A
-    throw error
-  }
 }
