@@ -335,7 +335,8 @@ layer(suite, { timeout: "3 minutes", excludeTestServices: true })(
             proxy.withRule(FaultProxyRule.error({ api: "DescribeConfigs" }, 999))
           )
           assert(reason._tag === "Refused")
-          assert.strictEqual(reason.code, 999)
+          assert.strictEqual(reason.request, "DescribeConfigs")
+          assert.include(reason.problem, "999")
         })
       ))
 
