@@ -84,7 +84,7 @@ describe("a consumer that cannot start", () => {
       assert.strictEqual(millis, 10_000)
     }))
 
-  it.effect("a cluster that cannot be asked about the topics: for how long, and what happened", () =>
+  it.effect("a cluster that cannot be asked about the topics: for how long, and why", () =>
     Effect.gen(function*() {
       const { double } = yield* Rig.make({ topics: { input: 1, orders: 1 } })
       double.always("partitionCount", Fault.NotSent())
