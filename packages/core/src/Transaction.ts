@@ -184,7 +184,8 @@ const mayRunAgain = <E>(
  * session on the transactional id, which ends the transaction, and looks again.
  *
  * *Errors*: `KafkaError` of the operation `resolve` where no session can be opened. An answer of
- * `Unknown` means that the evidence is gone, for example by retention.
+ * `Unknown` means that no leader could be asked within `resolveTimeout`, that the principal may not
+ * read the topics, or that the evidence is gone, for example by retention.
  *
  * **Gotchas**
  *
