@@ -1,9 +1,3 @@
-import com.sun.management.OperatingSystemMXBean;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -19,23 +13,20 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * The plain loop of the Java client: poll, transform, send, sendOffsetsToTransaction, commit.
  *
- * <p>Argument: the bootstrap servers. Standard input: a line for each run, as PipelineContender.ts
- * writes it: group, input, output, number of records, records a batch. Standard output: "ready",
- * and for each run "done" with seconds on the clock and of processors, and the largest memory.
+ * <p>Argument: the bootstrap servers. Standard input: a line for each run, as PipelineJob.ts writes
+ * it: group, input, output, number of records, records a batch. Standard output: "ready", and for
+ * each run "done" with seconds on the clock and of processors, the largest memory, and the number
+ * of transactions.
  */
 public final class PipelineLoop {
-  public static void main(String[] arguments) throws Exception {
-    var lines = new BufferedReader(new InputStreamReader(System.in));
-    System.out.println("ready");
-    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      String[] words = line.split(" ");
-      run(arguments[0], words[0], words[1], words[2], Long.parseLong(words[3]), words[4]);
-    }
+  public static void main(String[] arguments) {
+    Jobs.serve(words ->
+        run(arguments[0], words[0], words[1], words[2], Long.parseLong(words[3]), words[4]));
   }
 
   private static void run(
-      String servers, String group, String input, String output, long records, String batch)
-      throws Exception {
+      String servers, String group, String input, String output, long records, String batch) {
+    var watch = new PipelineWatch(records);
     var read = new ByteArrayDeserializer();
     var write = new ByteArraySerializer();
     Map<String, Object> consuming = Map.of(
@@ -53,16 +44,10 @@ public final class PipelineLoop {
         var producer = new KafkaProducer<>(producing, write, write)) {
       producer.initTransactions();
       consumer.subscribe(List.of(input));
-      long startedAt = 0;
-      long startedCpu = 0;
-      long left = records;
-      while (left > 0) {
+      for (boolean over = false; !over;) {
         var polled = consumer.poll(Duration.ofMillis(500));
         if (polled.isEmpty()) continue;
-        if (startedAt == 0) {
-          startedAt = System.nanoTime();
-          startedCpu = cpuNanos();
-        }
+        watch.given();
         Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
         producer.beginTransaction();
         for (var record : polled) {
@@ -75,26 +60,9 @@ public final class PipelineLoop {
         }
         producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata());
         producer.commitTransaction();
-        left -= polled.count();
+        over = watch.committed(polled.count());
       }
-      double seconds = (System.nanoTime() - startedAt) / 1e9;
-      double cpuSeconds = (cpuNanos() - startedCpu) / 1e9;
-      System.out.println("done " + seconds + " " + cpuSeconds + " " + largestBytes());
     }
-  }
-
-  private static long cpuNanos() {
-    return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean())
-        .getProcessCpuTime();
-  }
-
-  /** As the kernel has seen it; -1 where there is no /proc. */
-  private static long largestBytes() throws Exception {
-    Path status = Path.of("/proc/self/status");
-    if (!Files.exists(status)) return -1;
-    for (String line : Files.readAllLines(status)) {
-      if (line.startsWith("VmHWM:")) return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
-    }
-    return -1;
+    watch.tell();
   }
 }

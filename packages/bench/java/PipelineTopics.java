@@ -1,15 +1,8 @@
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.time.Duration;
-import java.util.List;
 import java.util.Map;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
@@ -22,17 +15,14 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 public final class PipelineTopics {
   private static final int valueBytes = 100;
 
-  public static void main(String[] arguments) throws Exception {
-    var lines = new BufferedReader(new InputStreamReader(System.in));
-    System.out.println("ready");
-    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      String[] words = line.split(" ");
+  public static void main(String[] arguments) {
+    Jobs.serve(words -> {
       if (words[0].equals("fill")) {
         fill(arguments[0], words[1], Integer.parseInt(words[2]), Long.parseLong(words[3]));
       } else {
         sum(arguments[0], words[1]);
       }
-    }
+    });
   }
 
   private static void fill(String servers, String topic, int partitions, long records) {
@@ -57,28 +47,12 @@ public final class PipelineTopics {
   }
 
   private static void sum(String servers, String topic) {
-    Map<String, Object> properties = Map.of(
-        "bootstrap.servers", servers,
-        "isolation.level", "read_committed",
-        "enable.auto.commit", "false",
-        "max.poll.records", "50000");
-    var bytes = new ByteArrayDeserializer();
-    long records = 0;
-    long numbers = 0;
-    try (var consumer = new KafkaConsumer<>(properties, bytes, bytes)) {
-      List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
-          .map(found -> new TopicPartition(topic, found.partition())).toList();
-      Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
-      consumer.assign(partitions);
-      consumer.seekToBeginning(partitions);
-      while (partitions.stream().anyMatch(one -> consumer.position(one) < ends.get(one))) {
-        for (var record : consumer.poll(Duration.ofMillis(100))) {
-          records++;
-          numbers += numberOf(record.value());
-        }
-      }
-    }
-    System.out.println("sum " + records + " " + numbers);
+    long[] found = new long[2];
+    CommittedTopic.forEach(servers, topic, record -> {
+      found[0]++;
+      found[1] += numberOf(record.value());
+    });
+    System.out.println("sum " + found[0] + " " + found[1]);
   }
 
   private static long numberOf(byte[] value) {

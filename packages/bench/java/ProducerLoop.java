@@ -1,12 +1,5 @@
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import com.sun.management.OperatingSystemMXBean;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -15,12 +8,9 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.internals.RecordHeader;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
@@ -39,19 +29,15 @@ public final class ProducerLoop {
   /** The producers of a prefix, for its next run. */
   private static final Map<String, List<Loop>> opened = new HashMap<>();
 
-  public static void main(String[] arguments) throws Exception {
-    var lines = new BufferedReader(new InputStreamReader(System.in));
+  public static void main(String[] arguments) {
     ExecutorService threads = Executors.newFixedThreadPool(keptThreads);
-    System.out.println("ready");
-    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      String[] words = line.split(" ");
+    Jobs.serve(words -> {
       if (words[0].equals("run")) {
         run(arguments[0], words, threads);
       } else {
         count(arguments[0], words[1]);
       }
-    }
-    System.exit(0);
+    });
   }
 
   /** One producer, or several that it uses in turn, and what it sends in each transaction. */
@@ -92,18 +78,19 @@ public final class ProducerLoop {
     }
     var loops = new ArrayList<Callable<double[]>>();
     for (var loop : opened.get(prefix)) loops.add(() -> loop.run(transactions));
-    long startedCpu = cpuNanos();
+    double startedCpu = ProcessFigures.cpuSeconds();
     long startedAt = System.nanoTime();
     var results = threads.invokeAll(loops);
     double seconds = (System.nanoTime() - startedAt) / 1e9;
-    double cpuSeconds = (cpuNanos() - startedCpu) / 1e9;
+    double cpuSeconds = ProcessFigures.cpuSeconds() - startedCpu;
     double[] millis = new double[producers * transactions];
     for (int index = 0; index < producers; index++) {
       System.arraycopy(results.get(index).get(), 0, millis, index * transactions, transactions);
     }
     Arrays.sort(millis);
     System.out.println("done " + seconds + " " + cpuSeconds + " " + quantile(millis, 0.5) + " "
-        + quantile(millis, 0.9) + " " + memoryOf("VmRSS:") + " " + memoryOf("VmHWM:"));
+        + quantile(millis, 0.9) + " " + ProcessFigures.residentBytes() + " "
+        + ProcessFigures.largestBytes());
   }
 
   private static KafkaProducer<byte[], byte[]> open(String servers, String transactionalId) {
@@ -138,38 +125,8 @@ public final class ProducerLoop {
   }
 
   private static void count(String servers, String topic) {
-    Map<String, Object> properties = Map.of(
-        "bootstrap.servers", servers,
-        "isolation.level", "read_committed",
-        "enable.auto.commit", "false",
-        "max.poll.records", "50000");
-    var bytes = new ByteArrayDeserializer();
-    long records = 0;
-    try (var consumer = new KafkaConsumer<>(properties, bytes, bytes)) {
-      List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
-          .map(found -> new TopicPartition(topic, found.partition())).toList();
-      Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
-      consumer.assign(partitions);
-      consumer.seekToBeginning(partitions);
-      while (partitions.stream().anyMatch(one -> consumer.position(one) < ends.get(one))) {
-        records += consumer.poll(Duration.ofMillis(100)).count();
-      }
-    }
-    System.out.println("counted " + records);
-  }
-
-  private static long cpuNanos() {
-    return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean())
-        .getProcessCpuTime();
-  }
-
-  /** As the kernel has seen it; -1 where there is no /proc. */
-  private static long memoryOf(String field) throws Exception {
-    Path status = Path.of("/proc/self/status");
-    if (!Files.exists(status)) return -1;
-    for (String line : Files.readAllLines(status)) {
-      if (line.startsWith(field)) return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
-    }
-    return -1;
+    long[] records = new long[1];
+    CommittedTopic.forEach(servers, topic, record -> records[0]++);
+    System.out.println("counted " + records[0]);
   }
 }

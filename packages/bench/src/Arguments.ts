@@ -34,10 +34,10 @@ export interface Arguments {
 /** What `--help` prints. */
 export const usage = `npm run bench -- [options]
 
-Measures kafka-once beside the raw clients and Kafka's Java client on a real broker, which is
-started and removed again, and its core alone over a driver that does nothing. Contenders take
-turns, so that a slow moment of the machine meets all of them. Figures are no tests: a goal that is
-not met changes no exit code.
+Measures kafka-once beside the raw clients, Kafka's Java client and Kafka Streams on a real broker,
+which is started and removed again, and its core alone over a driver that does nothing. Contenders
+take turns, so that a slow moment of the machine meets all of them. Figures are no tests: a goal
+that is not met changes no exit code.
 
   --work A,B     what to measure, of ${workNames.join(", ")} (all)
                    single  transactions of one record, back to back
@@ -45,7 +45,7 @@ not met changes no exit code.
                    batch   transactions of 500 records, in one call and in 500 concurrent ones
                    ids     64 transactional ids at once in one process, and 1,000
                    volume  transactions of 1,000 records of 100 bytes
-                   pipeline  consume, transform, produce, beside raw kafkajs and Java
+                   pipeline  consume, transform, produce, beside raw clients, Java and Streams
                    memory  what a pipeline holds over 1,000,000 records
                    latency  from the send of an input to its output's reader, at 100 a second
                    proxy   what the fault proxy costs while no rule matches

@@ -7,9 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
-import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
+import * as Command from "./Command.ts"
+import * as JavaProgram from "./JavaProgram.ts"
 
 /** A process that works off one line after the other. */
 export interface LineProcess {
@@ -44,44 +45,37 @@ export const compiled = (
   ])
 
 /** Compiles this package and what it imports, as far as it is not compiled yet. */
-export const compile: Effect.Effect<void, Error> = Effect.callback((resume) => {
-  const tsc = fileURLToPath(new URL("../../../node_modules/.bin/tsc", import.meta.url))
-  const project = fileURLToPath(new URL("../tsconfig.src.json", import.meta.url))
-  const child = spawn(tsc, ["-b", project], { stdio: ["ignore", "inherit", "inherit"] })
-  child.once("error", (error) => resume(Effect.fail(error)))
-  child.once(
-    "exit",
-    (code, signal) =>
-      resume(code === 0 ? Effect.void : Effect.fail(new Error(`tsc ended with ${signal ?? code}`)))
-  )
-  return Effect.sync(() => child.kill())
-})
-
-/** A Java program of one file, run from source on the broker's jars. */
-export const java = (
-  file: string,
-  classPath: string,
-  brokers: ReadonlyArray<string>
-): Effect.Effect<LineProcess, Error, Scope.Scope> => {
-  const home = process.env["JAVA_HOME"]
-  return start(home === undefined || home === "" ? "java" : join(home, "bin", "java"), [
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-    "-cp",
-    classPath,
-    fileURLToPath(new URL(`../java/${file}`, import.meta.url)),
-    brokers.join(",")
+export const compile: Effect.Effect<void, Error> = Effect.suspend(() =>
+  Command.run(fileURLToPath(new URL("../../../node_modules/.bin/tsc", import.meta.url)), [
+    "-b",
+    fileURLToPath(new URL("../tsconfig.src.json", import.meta.url))
   ])
-}
+)
+
+/** A Java program by its class, on the jars of a class path. */
+export const java = (
+  name: string,
+  classPath: string,
+  args: ReadonlyArray<string>
+): Effect.Effect<LineProcess, Error, Scope.Scope> =>
+  Effect.flatMap(
+    JavaProgram.compile(name, classPath),
+    (program) => start(program.command, [...program.args, ...args])
+  )
 
 const limit = "20 minutes"
 
-const start = (
+/** Any command that says "ready" and answers lines. */
+export const start = (
   command: string,
   args: ReadonlyArray<string>
 ): Effect.Effect<LineProcess, Error, Scope.Scope> =>
   Effect.gen(function*() {
     const child = yield* Effect.acquireRelease(
-      Effect.sync(() => spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] })),
+      Effect.sync(() =>
+        // A group of its own: the interrupt of a terminal is for the bench, which ends it.
+        spawn(command, args, { detached: true, stdio: ["pipe", "pipe", "inherit"] })
+      ),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
     const lines = yield* linesOf(child)

@@ -1,13 +1,15 @@
 /**
  * Where the figures come from: the machine and the versions.
  */
-import { createRequire } from "node:module"
+import { readFileSync } from "node:fs"
+import { findPackageJSON } from "node:module"
 import { cpus, loadavg, release, totalmem } from "node:os"
 
-const require = createRequire(import.meta.url)
-
-const versionOf = (name: string): string =>
-  (require(`${name}/package.json`) as { readonly version: string }).version
+const versionOf = (name: string): string => {
+  const file = findPackageJSON(name, import.meta.url)
+  if (file === undefined) throw new Error(`${name} is not installed`)
+  return (JSON.parse(readFileSync(file, "utf8")) as { readonly version: string }).version
+}
 
 /** Describes the machine, and how busy it is already. */
 export const describe = (): string => {
@@ -20,7 +22,17 @@ export const describe = (): string => {
     `load ${load.toFixed(1)}${busy}`
 }
 
-/** Names the versions of what is measured. */
-export const versions = (kafka: string | null): string =>
-  `Node ${process.versions.node}, effect ${versionOf("effect")}, ` +
-  (kafka === null ? "no broker" : `kafkajs ${versionOf("kafkajs")}, Apache Kafka ${kafka}`)
+/** Names the versions of what is measured; `null` is what takes no part. */
+export const versions = (
+  { kafka, streams }: { readonly kafka: string | null; readonly streams: string | null }
+): string =>
+  [
+    `Node ${process.versions.node}`,
+    `effect ${versionOf("effect")}`,
+    ...kafka === null ? ["no broker"] : [
+      `kafkajs ${versionOf("kafkajs")}`,
+      `@platformatic/kafka ${versionOf("@platformatic/kafka")}`,
+      `Apache Kafka and its Java client ${kafka}`
+    ],
+    ...streams === null ? [] : [`Kafka Streams ${streams}`]
+  ].join(", ")

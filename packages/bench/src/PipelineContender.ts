@@ -30,13 +30,13 @@ export const compiled = (
     contender
   )
 
-/** A Java contender by its file. */
+/** A Java contender by its class. */
 export const java = (
-  file: string,
+  name: string,
   classPath: string,
-  brokers: ReadonlyArray<string>
+  args: ReadonlyArray<string>
 ): Effect.Effect<PipelineContender, Error, Scope.Scope> =>
-  Effect.map(LineProcess.java(file, classPath, brokers), contender)
+  Effect.map(LineProcess.java(name, classPath, args), contender)
 
 const contender = (process: LineProcess.LineProcess): PipelineContender => ({
   run: (job, heard) =>

@@ -15,12 +15,13 @@ export interface Job {
 /**
  * What a run took: from the first records that the program was given to the last commit's answer.
  * `cpuSeconds` are of the contender's process alone; `largestBytes` is the most memory that it has
- * had since it began, -1 where its system does not tell.
+ * had since it began, -1 where its system does not tell. `transactions` says how large they were.
  */
 export interface Done {
   readonly seconds: number
   readonly cpuSeconds: number
   readonly largestBytes: number
+  readonly transactions: number
 }
 
 /**
@@ -61,8 +62,8 @@ export const say = (word: Word): string => {
     case "Live":
       return ["live", word.live.heapBytes, word.live.externalBytes].join(" ")
     case "Done": {
-      const { cpuSeconds, largestBytes, seconds } = word.done
-      return ["done", seconds, cpuSeconds, largestBytes].join(" ")
+      const { cpuSeconds, largestBytes, seconds, transactions } = word.done
+      return ["done", seconds, cpuSeconds, largestBytes, transactions].join(" ")
     }
   }
 }
@@ -72,16 +73,14 @@ export const hear = (line: string): Word | null => {
   const [first, ...rest] = line.trim().split(" ")
   const numbers = rest.map(Number)
   if (numbers.some((number) => !Number.isFinite(number))) return null
-  const [one, two, three] = numbers
+  const [one, two, three, four] = numbers
   if (first === "ready" && numbers.length === 0) return { _tag: "Ready" }
-  if (first === "at" && one !== undefined && two !== undefined) {
-    return { _tag: "At", records: one, residentBytes: two }
+  if (one === undefined || two === undefined) return null
+  if (first === "at") return { _tag: "At", records: one, residentBytes: two }
+  if (first === "live") return { _tag: "Live", live: { heapBytes: one, externalBytes: two } }
+  if (first !== "done" || three === undefined || four === undefined) return null
+  return {
+    _tag: "Done",
+    done: { seconds: one, cpuSeconds: two, largestBytes: three, transactions: four }
   }
-  if (first === "live" && one !== undefined && two !== undefined) {
-    return { _tag: "Live", live: { heapBytes: one, externalBytes: two } }
-  }
-  if (first === "done" && one !== undefined && two !== undefined && three !== undefined) {
-    return { _tag: "Done", done: { seconds: one, cpuSeconds: two, largestBytes: three } }
-  }
-  return null
 }

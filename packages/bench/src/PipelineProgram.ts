@@ -3,12 +3,8 @@
  * are its own, too. Arguments: its name and the brokers; then jobs on standard input.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Logger from "effect/Logger"
-import * as Stream from "effect/Stream"
-import { createInterface } from "node:readline"
+import * as Jobs from "./Jobs.ts"
 import { fromLine, type Job, say, type Word } from "./PipelineJob.ts"
 import * as PipelineWatch from "./PipelineWatch.ts"
 
@@ -30,14 +26,16 @@ const contenders: Readonly<Record<string, (brokers: ReadonlyArray<string>) => Pr
   "raw-kafkajs": async (brokers) => {
     const RawKafkaJs = await import("./PipelineRawKafkaJs.ts")
     return RawKafkaJs.run(brokers)
+  },
+  "raw-platformatic": async (brokers) => {
+    const RawPlatformatic = await import("./PipelineRawPlatformatic.ts")
+    return RawPlatformatic.run(brokers)
   }
 }
 
 const ours = () => import("./PipelineOurs.ts")
 
-const tell = (word: Word): void => {
-  process.stdout.write(`${say(word)}\n`)
-}
+const tell = (word: Word): void => Jobs.tell(say(word))
 
 const [name = "", brokers = ""] = process.argv.slice(2)
 // kafkajs sets timers in the past, about which Node would print a warning.
@@ -48,22 +46,10 @@ NodeRuntime.runMain(
     const contender = contenders[name]
     if (contender === undefined) return yield* Effect.die(`there is no contender ${name}`)
     const run = yield* Effect.tryPromise(() => contender(brokers.split(",")))
-    const lines = createInterface({ input: process.stdin })
-    tell({ _tag: "Ready" })
-    yield* Stream.fromAsyncIterable(lines, (cause) => cause).pipe(
-      Stream.runForEach((line) => {
-        const job = fromLine(line)
-        if (job === null) return Effect.die(`not a job: ${line}`)
-        const watch = PipelineWatch.make(job.records, tell)
-        return Effect.map(run(job, watch), () => tell({ _tag: "Done", done: watch.done() }))
-      })
-    )
-    // Whoever started it is gone.
-    process.exit(0)
-  }).pipe(
-    // Standard output is for the words of the job alone.
-    Effect.tapCause((cause) => Console.error(Cause.pretty(cause))),
-    Effect.provideService(Logger.LogToStderr, true)
-  ),
+    yield* Jobs.serve(fromLine, (job) => {
+      const watch = PipelineWatch.make(job.records, tell)
+      return Effect.map(run(job, watch), () => tell({ _tag: "Done", done: watch.done() }))
+    })
+  }).pipe(Jobs.toStandardError),
   { disableErrorReporting: true }
 )

@@ -24,7 +24,7 @@ export interface PipelineTopics {
 /** Starts the Java program that does so. */
 export const make = (kafka: Kafka): Effect.Effect<PipelineTopics, Error, Scope.Scope> =>
   Effect.map(
-    LineProcess.java("PipelineTopics.java", kafka.classPath, kafka.bootstrapServers),
+    LineProcess.java("PipelineTopics", kafka.classPath, [kafka.bootstrapServers.join(",")]),
     (tool) => ({
       makeInput: (name, partitions, records) =>
         Effect.andThen(

@@ -7,7 +7,7 @@ import { type Done, type Word } from "./PipelineJob.ts"
 export interface PipelineWatch {
   /** It was given records; only the first time counts. */
   readonly given: () => void
-  /** So many more records are committed; answers whether these were the last. */
+  /** So many more records are committed by a transaction; answers whether these were the last. */
   readonly committed: (records: number) => boolean
   readonly done: () => Done
 }
@@ -25,6 +25,7 @@ export const make = (records: number, tell: (word: Word) => void): PipelineWatch
   let endedCpu = startedCpu
   let largestBytes = 0
   let count = 0
+  let transactions = 0
   let endedAt = 0
   return {
     given: () => {
@@ -35,6 +36,7 @@ export const make = (records: number, tell: (word: Word) => void): PipelineWatch
     committed: (more) => {
       const steps = Math.floor(count / stepRecords)
       count += more
+      transactions++
       if (Math.floor(count / stepRecords) > steps) {
         tell({ _tag: "At", records: count, residentBytes: process.memoryUsage.rss() })
       }
@@ -49,7 +51,8 @@ export const make = (records: number, tell: (word: Word) => void): PipelineWatch
     done: () => ({
       seconds: (endedAt - (startedAt ?? endedAt)) / 1_000,
       cpuSeconds: (endedCpu.system + endedCpu.user) / 1e6,
-      largestBytes
+      largestBytes,
+      transactions
     })
   }
 }

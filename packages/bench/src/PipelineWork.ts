@@ -1,6 +1,6 @@
 /**
- * Consume, transform, produce, exactly once: the library over both drivers beside the raw client
- * and the plain loop in Java, each in a process of its own, in turns.
+ * Consume, transform, produce, exactly once: the library over both drivers beside the raw clients,
+ * the plain loop in Java and Kafka Streams, each in a process of its own, in turns.
  */
 import type { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
 import * as Console from "effect/Console"
@@ -11,6 +11,7 @@ import * as Figure from "./Figure.ts"
 import * as PipelineContender from "./PipelineContender.ts"
 import type { Done } from "./PipelineJob.ts"
 import * as PipelineTopics from "./PipelineTopics.ts"
+import type { StreamsJars } from "./StreamsJars.ts"
 
 type Kafka = EmbeddedKafka["Service"]
 
@@ -18,7 +19,9 @@ const names = {
   kafkajs: "ExactlyOnce, kafkajs",
   platformatic: "ExactlyOnce, platformatic",
   rawKafkajs: "raw kafkajs, eachBatch",
-  java: "Java client, plain loop"
+  rawPlatformatic: "raw @platformatic/kafka",
+  java: "Java client, plain loop",
+  streams: "Kafka Streams, exactly_once_v2"
 } as const
 
 type Name = (typeof names)[keyof typeof names]
@@ -36,18 +39,29 @@ const courseOf = (length: Length): Course =>
     ? { records: 60_000, batch: 5_000, rounds: 3, warmUpRounds: 1 }
     : { records: 300_000, batch: 5_000, rounds: 5, warmUpRounds: 4 }
 
+/**
+ * Streams commits by time. Its default under exactly_once_v2 is this one, too: about the records of
+ * a batch at the rate that it reaches. How many they were is among the figures.
+ */
+const commitIntervalMillis = 100
+
 /** Runs all contenders on an input of one partition, and on one of three. */
-export const pipeline = (kafka: Kafka, length: Length) =>
+export const pipeline = (kafka: Kafka, streams: StreamsJars, length: Length) =>
   Effect.scoped(Effect.gen(function*() {
     const topics = yield* PipelineTopics.make(kafka)
-    const node = (name: string) => PipelineContender.node(name, kafka.bootstrapServers)
+    const { bootstrapServers, classPath } = kafka
+    const brokers = bootstrapServers.join(",")
+    const node = (name: string) => PipelineContender.node(name, bootstrapServers)
+    const java = PipelineContender.java
     const contenders: ReadonlyMap<Name, PipelineContender.PipelineContender> = new Map([
       [names.kafkajs, yield* node("kafkajs")],
       [names.platformatic, yield* node("platformatic")],
       [names.rawKafkajs, yield* node("raw-kafkajs")],
+      [names.rawPlatformatic, yield* node("raw-platformatic")],
+      [names.java, yield* java("PipelineLoop", classPath, [brokers])],
       [
-        names.java,
-        yield* PipelineContender.java("PipelineLoop.java", kafka.classPath, kafka.bootstrapServers)
+        names.streams,
+        yield* java("PipelineStreams", streams.classPath, [brokers, `${commitIntervalMillis}`])
       ]
     ])
     const lines: Array<Line> = []
@@ -87,34 +101,37 @@ const onPartitions = (
 /** The figures of all contenders, and the goals. */
 export const linesOf = (work: string, runs: Runs, records: number): ReadonlyArray<Line> => {
   const of = (name: Name): ReadonlyArray<Done> => runs.get(name) ?? []
-  const figure = (contender: string, unit: string, values: ReadonlyArray<number>): Line => ({
-    figure: Figure.make({ work, contender, unit }, values),
-    goal: null
-  })
-  const ratio = (one: Name, other: Name, goal: number): Line => ({
+  const each = (unit: string, value: (done: Done) => number): ReadonlyArray<Line> =>
+    [...runs.keys()].map((contender) => ({
+      figure: Figure.make({ work, contender, unit }, of(contender).map(value)),
+      goal: null
+    }))
+  const ratio = (by: "throughput" | "CPU", one: Name, other: Name, goal: Figure.Goal): Line => ({
     figure: Figure.make(
-      { work, contender: `${one} ÷ ${other}`, unit: "ratio" },
-      of(one).map(({ seconds }, round) => of(other)[round]!.seconds / seconds)
+      {
+        work,
+        contender: `${one} ÷ ${other}`,
+        unit: by === "throughput" ? "ratio" : "ratio of CPU"
+      },
+      of(one).map((done, round) => {
+        const beside = of(other)[round]!
+        return by === "throughput"
+          ? beside.seconds / done.seconds
+          : done.cpuSeconds / beside.cpuSeconds
+      })
     ),
-    goal: { is: "at least", value: goal }
+    goal
   })
-  const all = [...runs.keys()]
+  const atLeast = (value: number): Figure.Goal => ({ is: "at least", value })
   return [
-    ...all.map((name) =>
-      figure(name, "records/s", of(name).map(({ seconds }) => records / seconds))
-    ),
-    ratio(names.kafkajs, names.rawKafkajs, 1),
-    ratio(names.platformatic, names.java, 1),
-    ratio(names.platformatic, names.rawKafkajs, 2.5),
-    ...all.map((name) =>
-      figure(
-        name,
-        "µs CPU/record",
-        of(name).map(({ cpuSeconds }) => cpuSeconds * 1e6 / records)
-      )
-    ),
-    ...all.map((name) =>
-      figure(name, "MB at most", of(name).map(({ largestBytes }) => largestBytes / 1e6))
-    )
+    ...each("records/s", ({ seconds }) => records / seconds),
+    ratio("throughput", names.kafkajs, names.rawKafkajs, atLeast(1)),
+    ratio("throughput", names.platformatic, names.java, atLeast(1)),
+    ratio("throughput", names.platformatic, names.streams, atLeast(1.5)),
+    ratio("throughput", names.platformatic, names.rawKafkajs, atLeast(2.5)),
+    ...each("records/transaction", ({ transactions }) => records / transactions),
+    ...each("µs CPU/record", ({ cpuSeconds }) => cpuSeconds * 1e6 / records),
+    ratio("CPU", names.platformatic, names.rawKafkajs, { is: "at most", value: 1 }),
+    ...each("MB at most", ({ largestBytes }) => largestBytes / 1e6)
   ]
 }

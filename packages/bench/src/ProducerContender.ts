@@ -41,9 +41,10 @@ export const make = (kafka: Kafka): Effect.Effect<ProducerContenders, never, Sco
         const found = started.get(name)
         if (found !== undefined) return Effect.succeed(found)
         const { bootstrapServers, classPath } = kafka
+        const brokers = bootstrapServers.join(",")
         const starting = name === "java"
-          ? LineProcess.java("ProducerLoop.java", classPath, bootstrapServers)
-          : LineProcess.node("ProducerProgram.ts", [name, bootstrapServers.join(",")])
+          ? LineProcess.java("ProducerLoop", classPath, [brokers])
+          : LineProcess.node("ProducerProgram.ts", [name, brokers])
         return starting.pipe(
           Effect.provideService(Scope.Scope, scope),
           Effect.tap((process) => Effect.sync(() => started.set(name, process)))

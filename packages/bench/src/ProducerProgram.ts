@@ -3,13 +3,9 @@
  * the brokers; then jobs on standard input.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { createInterface } from "node:readline"
+import * as Jobs from "./Jobs.ts"
 import { clients } from "./ProducerClient.ts"
 import { type Done, fromLine, type Job, quantile, say } from "./ProducerJob.ts"
 import type { Client, Transact } from "./ProducerTransact.ts"
@@ -85,23 +81,10 @@ NodeRuntime.runMain(
   Effect.scoped(Effect.gen(function*() {
     const client = yield* clients[name]?.(brokers.split(",")) ??
       Effect.die(`there is no client ${name}`)
-    const lines = createInterface({ input: process.stdin })
-    process.stdout.write("ready\n")
-    yield* Stream.fromAsyncIterable(lines, (cause) => cause).pipe(
-      Stream.runForEach((line) => {
-        const job = fromLine(line)
-        if (job === null) return Effect.die(`not a job: ${line}`)
-        return Effect.map(run(client, job), (done) => {
-          process.stdout.write(`${say(done)}\n`)
-        })
-      })
+    yield* Jobs.serve(
+      fromLine,
+      (job) => Effect.map(run(client, job), (done) => Jobs.tell(say(done)))
     )
-    // Whoever started it is gone.
-    process.exit(0)
-  })).pipe(
-    // Standard output is for the words of the job alone.
-    Effect.tapCause((cause) => Console.error(Cause.pretty(cause))),
-    Effect.provideService(Logger.LogToStderr, true)
-  ),
+  })).pipe(Jobs.toStandardError),
   { disableErrorReporting: true }
 )

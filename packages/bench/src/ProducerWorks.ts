@@ -48,6 +48,7 @@ export const single = (length: Length): Work => ({
   comparisons: [
     compare("throughput", platformatic, java, "at least"),
     compare("90th percentile", platformatic, java, "at most"),
+    compare("CPU", platformatic, names["raw-kafkajs-quick"], "at most"),
     ...[kafkajs, names["kafkajs-scope"]].flatMap((form) => [
       compare("throughput", form, names["raw-kafkajs"], "at least", 10),
       compare("throughput", form, names["raw-kafkajs-quick"], "at least", 0.95)
@@ -72,7 +73,7 @@ export const lanes = (length: Length): Work => ({
   work: "1 record, two lanes",
   topic: "lanes",
   entries: [twoLanes, twoInTurn, entry("java")],
-  tells: ["times"],
+  tells: ["times", "CPU"],
   comparisons: [
     compare("throughput", twoLanes.label, twoInTurn.label, "at least"),
     compare("throughput", twoLanes.label, java)
@@ -108,7 +109,7 @@ export const batch = (length: Length, partitions: number): Work => {
     ],
     ...rounds(length),
     unit: "transactions/s",
-    tells: [],
+    tells: ["CPU"],
     comparisons: [
       compare("throughput", kafkajs, names["raw-kafkajs-quick"], "at least", 0.95),
       compare("throughput", each("kafkajs").label, kafkajs, "at least", 0.7),
@@ -130,12 +131,18 @@ export const ids = (length: Length): Work => ({
     records: 1,
     calls: "one"
   },
-  entries: [entry("platformatic"), entry("java")],
+  entries: [
+    entry("platformatic"),
+    entry("java"),
+    entry("raw-kafkajs-quick"),
+    entry("raw-platformatic-quick")
+  ],
   ...rounds(length),
   unit: "transactions/s",
   tells: ["times", "memory", "CPU"],
   comparisons: [
     compare("throughput", platformatic, java, "at least"),
+    compare("CPU", platformatic, names["raw-kafkajs-quick"], "at most"),
     compare("memory", platformatic, java, "at most", 1 / 3)
   ]
 })

@@ -20,6 +20,7 @@ import * as ProducerWork from "./ProducerWork.ts"
 import * as ProducerWorks from "./ProducerWorks.ts"
 import * as ProxyWork from "./ProxyWork.ts"
 import * as Report from "./Report.ts"
+import * as StreamsJars from "./StreamsJars.ts"
 
 /** The works of the producers by the names that `--work` takes. */
 const producerWorks = (name: WorkName, length: Length): ReadonlyArray<ProducerWork.Work> => {
@@ -41,15 +42,17 @@ const producerWorks = (name: WorkName, length: Length): ReadonlyArray<ProducerWo
 
 const onBroker = ({ length, works }: Arguments) =>
   Effect.scoped(Effect.gen(function*() {
+    // What Maven cannot resolve is told before anything is measured.
+    const streams = works.includes("pipeline") ? yield* StreamsJars.resolve : null
     const kafka = yield* EmbeddedKafka.make()
-    yield* Console.log(Machine.versions(kafka.version))
+    yield* Console.log(
+      Machine.versions({ kafka: kafka.version, streams: streams?.version ?? null })
+    )
     const producers = yield* Effect.forEach(
       works.flatMap((name) => producerWorks(name, length)),
       (work) => ProducerWork.run(kafka, work)
     )
-    const pipeline = works.includes("pipeline")
-      ? yield* PipelineWork.pipeline(kafka, length)
-      : []
+    const pipeline = streams === null ? [] : yield* PipelineWork.pipeline(kafka, streams, length)
     const memory = works.includes("memory") ? yield* PipelineMemory.memory(kafka, length) : []
     const latency = works.includes("latency") ? yield* PipelineLatency.latency(kafka, length) : []
     return [...producers.flat(), ...pipeline, ...memory, ...latency]
@@ -59,7 +62,7 @@ const measure = (options: Arguments) =>
   Effect.gen(function*() {
     const needsBroker = options.works.some((work) => work !== "proxy" && work !== "core")
     yield* Console.log(Machine.describe())
-    if (!needsBroker) yield* Console.log(Machine.versions(null))
+    if (!needsBroker) yield* Console.log(Machine.versions({ kafka: null, streams: null }))
     const broker: ReadonlyArray<Line> = needsBroker ? yield* onBroker(options) : []
     const proxy = options.works.includes("proxy") ? yield* ProxyWork.proxy(options.length) : []
     // The broker is gone by now and takes nothing from the core's figures.

@@ -21,12 +21,14 @@ describe("pipeline jobs", () => {
       { _tag: "Ready" },
       { _tag: "At", records: 1_000_000, residentBytes: 7 },
       { _tag: "Live", live: { heapBytes: 30, externalBytes: 4 } },
-      { _tag: "Done", done: { seconds: 1.5, cpuSeconds: 0.25, largestBytes: -1 } }
+      { _tag: "Done", done: { seconds: 1.5, cpuSeconds: 0.25, largestBytes: -1, transactions: 60 } }
     ]
     for (const word of words) {
       assert.deepStrictEqual(PipelineJob.hear(PipelineJob.say(word)), word)
     }
-    for (const line of ["done", "done 1 2", "done 1 2 x", "at 5", "live 5", "ready or not", "{}"]) {
+    for (
+      const line of ["done", "done 1 2 3", "done 1 2 3 x", "at 5", "live 5", "ready or not", "{}"]
+    ) {
       assert.isNull(PipelineJob.hear(line), line)
     }
   })
@@ -45,10 +47,11 @@ describe("a pipeline's watch", () => {
     assert.isFalse(watch.committed(1_000_001))
     assert.isTrue(watch.committed(1))
     assert.deepStrictEqual(told.map((word) => word._tag === "At" && word.records), [2_000_000])
-    const { cpuSeconds, largestBytes, seconds } = watch.done()
+    const { cpuSeconds, largestBytes, seconds, transactions } = watch.done()
     assert.isAtLeast(seconds, 0)
     assert.isAtLeast(cpuSeconds, 0)
     assert.isAbove(largestBytes, 1_000_000)
+    assert.strictEqual(transactions, 3)
   })
 })
 
@@ -59,26 +62,56 @@ describe("an output", () => {
 })
 
 describe("figures of pipelines", () => {
-  const done = (seconds: number) => ({ seconds, cpuSeconds: 0.3, largestBytes: 1e6 })
+  const done = (seconds: number, cpuSeconds = 0.3): PipelineJob.Done => ({
+    seconds,
+    cpuSeconds,
+    largestBytes: 1e6,
+    transactions: 4
+  })
+
+  const lines = PipelineWork.linesOf(
+    "work",
+    new Map([
+      ["ExactlyOnce, kafkajs", [done(2), done(4)]],
+      ["ExactlyOnce, platformatic", [done(1, 0.2), done(1, 0.1)]],
+      ["raw kafkajs, eachBatch", [done(3), done(3, 0.4)]],
+      ["raw @platformatic/kafka", [done(2), done(2)]],
+      ["Java client, plain loop", [done(0.5), done(0.5)]],
+      ["Kafka Streams, exactly_once_v2", [done(1), done(1.6)]]
+    ]),
+    100
+  )
+  const told = (unit: string) => lines.filter(({ figure }) => figure.unit === unit)
 
   it("hold contenders against each other round by round", () => {
-    const lines = PipelineWork.linesOf(
-      "work",
-      new Map([
-        ["ExactlyOnce, kafkajs", [done(2), done(4)]],
-        ["ExactlyOnce, platformatic", [done(1), done(1)]],
-        ["raw kafkajs, eachBatch", [done(3), done(3)]],
-        ["Java client, plain loop", [done(0.5), done(0.5)]]
-      ]),
-      100
-    )
-    const ratios = lines.filter(({ figure }) => figure.unit === "ratio")
+    const goal = (value: number) => ({ is: "at least", value }) as const
     assert.deepStrictEqual(
-      ratios.map(({ figure, goal }) => [figure.min, figure.max, goal?.value]),
-      [[0.75, 1.5, 1], [0.5, 0.5, 1], [3, 3, 2.5]]
+      told("ratio").map(({ figure, goal }) => [figure.contender, figure.min, figure.max, goal]),
+      [
+        ["ExactlyOnce, kafkajs ÷ raw kafkajs, eachBatch", 0.75, 1.5, goal(1)],
+        ["ExactlyOnce, platformatic ÷ Java client, plain loop", 0.5, 0.5, goal(1)],
+        ["ExactlyOnce, platformatic ÷ Kafka Streams, exactly_once_v2", 1, 1.6, goal(1.5)],
+        ["ExactlyOnce, platformatic ÷ raw kafkajs, eachBatch", 3, 3, goal(2.5)]
+      ]
     )
-    const cpu = lines.find(({ figure }) => figure.unit === "µs CPU/record")
-    assert.strictEqual(cpu?.figure.median, 3_000)
+  })
+
+  it("tell of each contender what it did a second, a transaction, and took of processors", () => {
+    for (const unit of ["records/s", "records/transaction", "µs CPU/record", "MB at most"]) {
+      assert.lengthOf(told(unit), 6, unit)
+    }
+    const [kafkajs, platformatic] = told("µs CPU/record")
+    assert.strictEqual(kafkajs?.figure.median, 3_000)
+    assert.closeTo(platformatic!.figure.median, 1_500, 1e-6)
+    assert.strictEqual(told("records/transaction")[0]?.figure.median, 25)
+  })
+
+  it("hold processor time against raw kafkajs, where less is better", () => {
+    const [one, ...others] = told("ratio of CPU")
+    assert.lengthOf(others, 0)
+    assert.closeTo(one!.figure.max, 0.2 / 0.3, 1e-9)
+    assert.closeTo(one!.figure.min, 0.1 / 0.4, 1e-9)
+    assert.deepStrictEqual(one?.goal, { is: "at most", value: 1 })
   })
 
   it("tell the percentiles that were reached", () => {
