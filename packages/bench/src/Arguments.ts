@@ -50,7 +50,7 @@ that is not met changes no exit code.
                    latency  from the send of an input to its output's reader, at 100 a second
                    proxy   what the fault proxy costs while no rule matches
                    core    no broker: transactions a second, the cost of each part, and memory
-  --short        the shortest form, within a minute
+  --short        the shortest form of each, as a check
   --long         memory over 1,000,000 transactions in place of 100,000, and over 10,000,000
                  records of a pipeline
   --json FILE    also writes the figures to FILE, as an array of
