@@ -32,6 +32,7 @@ const load = <A>(module: () => Promise<A>) => Effect.tryPromise(module)
 // last transaction at nearly each begin.
 const quickRetryMillis = 2
 
+// As the README writes it: the clients beside it, too, try again by themselves.
 const ours = <E>(driver: Layer.Layer<KafkaDriver, E>, form: "bracket" | "scope") =>
   Effect.map(
     Layer.build(driver),
@@ -42,14 +43,16 @@ const ours = <E>(driver: Layer.Layer<KafkaDriver, E>, form: "bracket" | "scope")
           if (form === "scope") {
             return Effect.scoped(
               Effect.flatMap(producer.begin(), (transaction) => transaction.send(records))
-            ).pipe(Effect.asVoid)
+            ).pipe(Transaction.retry(), Effect.asVoid)
           }
           const sent = job.calls === "one" ? Transaction.send(records) : Effect.forEach(
             records,
             (record) => Transaction.send([record]),
             { concurrency: "unbounded", discard: true }
           )
-          return Effect.asVoid(producer.withTransaction(sent))
+          return Effect.asVoid(
+            producer.withTransaction(sent, { retry: Transaction.defaultSchedule })
+          )
         })
       )
   )
