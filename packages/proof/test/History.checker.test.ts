@@ -3,7 +3,7 @@ import type { Event } from "../src/History.ts"
 import * as HistoryChecker from "../src/HistoryChecker.ts"
 import * as HistoryIndex from "../src/HistoryIndex.ts"
 import { exam, mutations } from "./history/exam.ts"
-import { pickVisible, remove } from "./history/lookup.ts"
+import { eventsOf, pickVisible, remove } from "./history/lookup.ts"
 import { validWorld } from "./history/validWorld.ts"
 import { stateOf } from "./history/world.ts"
 
@@ -57,5 +57,23 @@ describe("the report of the history checker", () => {
     assert.deepStrictEqual(transactions, { committed: 0, aborted: 0, unknown: 0 })
     assert.isAbove(report.transactions.committed, 10)
     assert.isAbove(report.records.inLog, 100)
+  })
+
+  it("blames only who was to ask for an unknown outcome, which a pipeline is not", () => {
+    const findings = (recovery: "resolve" | null) => {
+      const world = validWorld(1)
+      const answers = eventsOf(world, "result").filter(({ resolved }) => resolved)
+      assert.isNotEmpty(answers)
+      for (const answer of answers) remove(world.events, answer)
+      for (const told of eventsOf(world, "result")) {
+        if (told.outcome === "Unknown") told.recovery = recovery
+      }
+      return HistoryChecker.check(
+        HistoryIndex.fromEvents(world.events as ReadonlyArray<Event>),
+        stateOf(world)
+      ).findings.filter(({ anomaly }) => anomaly === "H2")
+    }
+    assert.isNotEmpty(findings("resolve"))
+    assert.isEmpty(findings(null))
   })
 })

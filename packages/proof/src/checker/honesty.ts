@@ -89,12 +89,19 @@ const definite = ({ answer }: Entry, attempt: number): boolean =>
 
 const healthyNanos = 30e9
 
+/**
+ * Whether the program was left to ask for an outcome, and has never learnt it. A pipeline is not: it
+ * reads its group's positions again, whatever the outcome is, and what it makes of them is judged by
+ * its inputs and copies.
+ */
+export const isUnresolved = ({ first, last }: TransactionHistory): boolean =>
+  first?.recovery === "resolve" && last?.outcome === "Unknown"
+
 /** H2, unresolved unknown: nobody knows the outcome, though nothing was wrong for 30 seconds. */
 export const unresolved = ({ history }: Evidence, found: Found): void => {
   const healedAt = Math.max(0, ...history.nemeses.map(({ t }) => t))
   for (const transaction of history.transactions) {
-    const { last } = transaction
-    if (last?.outcome !== "Unknown") continue
+    if (!isUnresolved(transaction)) continue
     const healthy = history.lastAt - Math.max(healedAt, transaction.first?.t ?? 0)
     if (healthy < healthyNanos) continue
     const what = `the outcome of ${nameOf(transaction)} is unknown still, ` +

@@ -1,6 +1,7 @@
 /**
  * What a soak has to tell besides its anomalies.
  */
+import { isUnresolved } from "../checker/honesty.ts"
 import type { Report } from "../HistoryChecker.ts"
 import type { HistoryIndex } from "../HistoryIndex.ts"
 
@@ -74,11 +75,7 @@ export const of = (
     transactionsPerSecond: Math.round(told.length / seconds),
     unknown: unknown.length,
     unknownRate: told.length === 0 ? 0 : unknown.length / told.length,
-    // A pipeline does not ask: it reads its group's positions again, whatever the outcome is.
-    unresolved:
-      unknown.filter(({ first, last }) =>
-        first?.recovery === "resolve" && last?.outcome === "Unknown"
-      ).length,
+    unresolved: unknown.filter(isUnresolved).length,
     longestPauseMillis: Math.round(
       commits.slice(1).reduce((most, t, at) => Math.max(most, t - commits[at]!), 0) / 1e6
     ),
