@@ -105,6 +105,7 @@ export const members = [
   "UNKNOWN_MEMBER_ID",
   "REBALANCE_IN_PROGRESS",
   "FENCED_INSTANCE_ID",
+  "FENCED_MEMBER_EPOCH",
   "STALE_MEMBER_EPOCH"
 ] as const satisfies ReadonlyArray<ErrorName>
 

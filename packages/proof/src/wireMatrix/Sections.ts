@@ -38,7 +38,8 @@ export const ofConsumers: ReadonlyArray<Request> = [
   "JoinGroup",
   "SyncGroup",
   "Heartbeat",
-  "LeaveGroup"
+  "LeaveGroup",
+  "ConsumerGroupHeartbeat"
 ]
 
 /**
