@@ -90,9 +90,9 @@ const definite = ({ answer }: Entry, attempt: number): boolean =>
 const healthyNanos = 30e9
 
 /**
- * Whether the program was left to ask for an outcome, and has never learnt it. A pipeline is not: it
- * reads its group's positions again, whatever the outcome is, and what it makes of them is judged by
- * its inputs and copies.
+ * Whether the program was left to ask for an outcome, and has never learnt it. A pipeline is not:
+ * it reads its group's positions again, whatever the outcome is, and what it makes of them is
+ * judged by its inputs and copies.
  */
 export const isUnresolved = ({ first, last }: TransactionHistory): boolean =>
   first?.recovery === "resolve" && last?.outcome === "Unknown"
