@@ -29,12 +29,15 @@ public final class PipelineLoop {
     var watch = new PipelineWatch(records);
     var read = new ByteArrayDeserializer();
     var write = new ByteArraySerializer();
+    // A poll hands over what is left of one fetch: by default 8,000 records here, and so a whole
+    // batch and a part of one in turn.
     Map<String, Object> consuming = Map.of(
         "bootstrap.servers", servers,
         "group.id", group,
         "isolation.level", "read_committed",
         "enable.auto.commit", "false",
         "auto.offset.reset", "earliest",
+        "max.partition.fetch.bytes", "4194304",
         "max.poll.records", batch);
     Map<String, Object> producing = Map.of(
         "bootstrap.servers", servers,
