@@ -317,7 +317,9 @@ const flat = (it: It, driver: DriverAt): void => {
           yield* assertRecovers(producer)
           yield* pay(topic, "after").pipe(producer.withTransaction())
           assert.deepStrictEqual(yield* visible, whole("after"))
-        }))
+        })),
+    // Each round waits for a probe, of which there is one in 6 seconds.
+    180_000
   )
 }
 
