@@ -40,8 +40,8 @@ const courseOf = (length: Length): Course =>
     : { records: 300_000, batch: 5_000, rounds: 5, warmUpRounds: 4 }
 
 /**
- * Streams commits by time: at the rate that it reaches when it is warm, so many milliseconds come to
- * about the records of a batch. How many they were is among the figures; its default under
+ * Streams commits by time: at the rate that it reaches when it is warm, so many milliseconds come
+ * to about the records of a batch. How many they were is among the figures; its default under
  * exactly_once_v2, 100 ms, makes transactions of 15,000 to 30,000.
  */
 const commitIntervalMillis = 20
@@ -86,7 +86,7 @@ const onPartitions = (
     yield* topics.makeInput(input, partitions, records)
     const runs: Runs = new Map([...contenders.keys()].map((name) => [name, []]))
     yield* Console.error(
-      `${work}: ${contenders.size} contenders, ${rounds} rounds, ${batch} records a transaction ` +
+      `${work}: ${contenders.size} contenders, ${rounds} rounds, ${batch} records a batch ` +
         `(Kafka Streams: commit.interval.ms ${commitIntervalMillis})`
     )
     for (let round = -warmUpRounds; round < rounds; round++) {
