@@ -38,6 +38,10 @@ const mutate = (bytes: Buffer, next: () => number): Buffer => {
   return Buffer.concat([bytes.subarray(0, at), more, bytes.subarray(at)])
 }
 
+/** Metadata tells the ids of topics from version 10 on. */
+const topicId = (writer: Writer, version: number): Writer =>
+  version < 10 ? writer : writer.appendInt64(1n).appendInt64(2n)
+
 /** What a good broker would answer. */
 const goodAnswer = (asked: BadServer.Asked): Buffer | null => {
   const writer = Writer.create()
@@ -61,12 +65,13 @@ const goodAnswer = (asked: BadServer.Asked): Buffer | null => {
         .appendString(null).appendInt32(1).appendArray(
           ["topic"],
           (writer, name) =>
-            writer.appendInt16(0).appendString(name).appendBoolean(false).appendArray(
-              [0],
-              (w, id) =>
-                w.appendInt16(0).appendInt32(id).appendInt32(1).appendInt32(0)
-                  .appendArray([], () => {}).appendArray([], () => {}).appendArray([], () => {})
-            ).appendInt32(0)
+            topicId(writer.appendInt16(0).appendString(name), asked.version).appendBoolean(false)
+              .appendArray(
+                [0],
+                (w, id) =>
+                  w.appendInt16(0).appendInt32(id).appendInt32(1).appendInt32(0)
+                    .appendArray([], () => {}).appendArray([], () => {}).appendArray([], () => {})
+              ).appendInt32(0)
         ).appendInt32(0)
       break
     case 24:
