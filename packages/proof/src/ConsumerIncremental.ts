@@ -70,16 +70,20 @@ const sharing = (it: It, subject: Subject): void => {
           !revoked.includes(TopicPartition.toKey(one))
         )
         const { session: writer } = yield* Steps.open(`writer-${topic}`)
-        const writeToAll = (value: string) =>
+        const writeTo = (those: ReadonlyArray<TopicPartition.TopicPartition>, value: string) =>
           Steps.transact(
             writer,
-            assigned.partitions.map(({ partition }) => Steps.batch(topic, partition, value)),
+            those.map(({ partition }) => Steps.batch(topic, partition, value)),
             "commit"
           )
+        const writeToAll = (value: string) => writeTo(assigned.partitions, value)
         const readKept = Effect.forEach(
           kept,
           (one) => Effect.map(Consumer.takeValues(session, one, 1), ([value]) => value)
         )
+        // The fetch that was on its way asked for what is held now, too.
+        yield* writeTo(kept, "0")
+        assert.deepStrictEqual(yield* readKept, ["0", "0"])
         // Held for several heartbeats: what is kept is fetched, what is held is not.
         for (const value of ["a", "b", "c"]) {
           yield* writeToAll(value)

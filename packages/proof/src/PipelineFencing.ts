@@ -10,8 +10,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { It, Subject } from "./ConsumerBench.ts"
-import { copy, partitions, withBench } from "./CopyBench.ts"
+import { type Bench, copy, partitions, withBench } from "./CopyBench.ts"
 import * as Steps from "./DriverSteps.ts"
+import { evictAll } from "./internal/eviction.ts"
 
 /**
  * Adds the tests of fenced members to a suite.
@@ -20,10 +21,15 @@ import * as Steps from "./DriverSteps.ts"
  * @since 0.1.0
  */
 export const tests = (it: It, subject: Subject): void => {
-  const api = subject.groupProtocol === "classic" ? "Heartbeat" : "ConsumerGroupHeartbeat"
-  const quick = subject.groupProtocol === "classic"
-    ? { heartbeatInterval: "200 millis" } as const
-    : {}
+  const isClassic = subject.groupProtocol === "classic"
+  const quick = isClassic ? { heartbeatInterval: "200 millis" } as const : {}
+  const throwOut = (bench: Bench) =>
+    isClassic
+      ? Effect.map(evictAll(bench.kafka, bench.groupId), (count) => assert.strictEqual(count, 1))
+      : Effect.flatMap(
+        bench.proxy.inject(FaultProxyRule.error({ api, nth: 1 }, "FENCED_MEMBER_EPOCH")),
+        ({ fired }) => fired
+      )
 
   it.effect("a member that is thrown out in the middle of a transaction aborts it", () =>
     withBench(subject, (bench) =>
@@ -46,13 +52,7 @@ export const tests = (it: It, subject: Subject): void => {
             ).pipe(Effect.onExit(({ _tag }) => Effect.sync(() => ends.push(_tag))))
         })
         yield* Deferred.await(isOpen)
-        const fenced = yield* bench.proxy.inject(
-          FaultProxyRule.error(
-            { api, nth: 1 },
-            subject.groupProtocol === "classic" ? "UNKNOWN_MEMBER_ID" : "FENCED_MEMBER_EPOCH"
-          )
-        )
-        yield* fenced.fired
+        yield* throwOut(bench)
         yield* bench.awaitDone
         assert.include(ends, "Failure")
         yield* bench.assertCopied
@@ -66,7 +66,6 @@ export const tests = (it: It, subject: Subject): void => {
  * classic one it does, and gives up by itself before it could be refused.
  */
 const missed = (it: It, subject: Subject): void => {
-  const api = "ConsumerGroupHeartbeat"
   it.effect("a member that its group has missed is refused with what it has open", () =>
     withBench(subject, (bench) =>
       Effect.gen(function*() {
@@ -104,5 +103,7 @@ const missed = (it: It, subject: Subject): void => {
         yield* bench.assertCopied
       })))
 }
+
+const api = "ConsumerGroupHeartbeat"
 
 const unknownMemberId = 25
