@@ -60,12 +60,13 @@ export const consumerProtocolTimes = {
 } as const
 
 /**
- * A broker behind its proxy, with short times in both protocols.
+ * A broker, or several, behind a proxy, with short times in both protocols.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = () => ProxiedKafka.layer({ properties: consumerProtocolTimes })
+export const layer = (options: Pick<EmbeddedKafka.Options, "nodes"> = {}) =>
+  ProxiedKafka.layer({ ...options, properties: consumerProtocolTimes })
 
 /**
  * Runs a test with a topic of its own.

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import { assert } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -21,7 +22,7 @@ import * as HistoryIndex from "./HistoryIndex.ts"
 import * as HistoryRecorder from "./HistoryRecorder.ts"
 import * as LogReader from "./LogReader.ts"
 import * as PipelineHistory from "./PipelineHistory.ts"
-import { timeouts } from "./PipelineProgram.ts"
+import { memberOf, timeouts } from "./PipelineProgram.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 import * as RecordedProducer from "./RecordedProducer.ts"
 
@@ -46,6 +47,7 @@ export interface Bench {
   readonly input: string
   readonly output: string
   readonly groupId: string
+  readonly groupProtocol: GroupProtocolName
   readonly run: number
   readonly write: (perPartition: number, partitions?: number) => Effect.Effect<void, unknown>
   readonly next: () => { readonly process: number; readonly file: string }
@@ -57,12 +59,18 @@ export interface Bench {
 /**
  * How a bench is made.
  *
+ * **Details**
+ *
+ * *Shape*: `groupProtocol` is that of the members which `startMember` starts, `"classic"` where it
+ * is left out.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly driver: DriverAt
   readonly partitions?: number
+  readonly groupProtocol?: GroupProtocolName
 }
 
 /** What the group was not at the end of when time was over. */
@@ -84,7 +92,7 @@ const doneLimit = "60 seconds"
  * @since 0.1.0
  */
 export const make = (
-  { driver, partitions = 4 }: Options
+  { driver, groupProtocol = "classic", partitions = 4 }: Options
 ): Effect.Effect<Bench, unknown, EmbeddedKafka.EmbeddedKafka | Scope.Scope> =>
   Effect.gen(function*() {
     const kafka = yield* EmbeddedKafka.EmbeddedKafka
@@ -141,6 +149,7 @@ export const make = (
       input,
       output,
       groupId,
+      groupProtocol,
       run,
       write,
       next,
@@ -240,7 +249,7 @@ export const startMember = <E = never>(
     "file" | "run" | "process" | "groupId" | "input" | "output"
   > = {}
 ) => {
-  const { groupId, input, output, run } = bench
+  const { groupId, groupProtocol, input, output, run } = bench
   return Effect.suspend(() =>
     PipelineHistory.make<E>({
       groupId,
@@ -248,7 +257,12 @@ export const startMember = <E = never>(
       output,
       run,
       ...bench.next(),
-      settings: { ...timeouts, batch: { records: 20 }, ...settings },
+      settings: {
+        ...timeouts,
+        consumer: memberOf(groupProtocol),
+        batch: { records: 20 },
+        ...settings
+      },
       ...changes
     })
   )

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import { KafkaError } from "@kafka-once/core/KafkaError"
 import type * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as ProtocolClient from "@kafka-once/testing/ProtocolClient"
@@ -14,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as ConsumerBench from "./ConsumerBench.ts"
 import * as Random from "./internal/random.ts"
 import * as LogReader from "./LogReader.ts"
 import * as PipelineBench from "./PipelineBench.ts"
@@ -28,7 +30,8 @@ type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy
  *
  * **Details**
  *
- * - *Shape*: `seed` draws how `process` fails.
+ * - *Shape*: `seed` draws how `process` fails. `groupProtocol` is `"classic"` where it is left out;
+ *   in the consumer protocol only the topics change.
  *
  * @category models
  * @since 0.1.0
@@ -36,6 +39,7 @@ type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy
 export interface Options {
   readonly driver: DriverAt
   readonly seed: number
+  readonly groupProtocol?: GroupProtocolName
 }
 
 /**
@@ -45,10 +49,12 @@ export interface Options {
  * @since 0.1.0
  */
 export const suite = (name: string, options: Options): void => {
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
-    `a pipeline whose world changes, over ${name}`,
+  const { groupProtocol = "classic" } = options
+  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `a pipeline whose world changes, in ${groupProtocol} groups, over ${name}`,
     (it) => {
       topics(it, options)
+      if (groupProtocol === "consumer") return
       timesOut(it, options)
       failsAtRandom(it, options)
     }

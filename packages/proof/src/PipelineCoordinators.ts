@@ -5,10 +5,12 @@
  * @since 0.1.0
  */
 import { assert, layer } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import type { Capabilities } from "@kafka-once/core/KafkaDriver"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import * as ConsumerBench from "./ConsumerBench.ts"
 import * as PipelineBench from "./PipelineBench.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
@@ -16,12 +18,18 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
 /**
  * What is run.
  *
+ * **Details**
+ *
+ * *Shape*: `groupProtocol` is `"classic"` where it is left out. In the consumer protocol the
+ * coordinator of the group moves alone: the other one has no part in it.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly driver: DriverAt
   readonly capabilities: Capabilities
+  readonly groupProtocol?: GroupProtocolName
 }
 
 /**
@@ -31,16 +39,12 @@ export interface Options {
  * @since 0.1.0
  */
 export const suite = (name: string, options: Options): void => {
-  layer(ProxiedKafka.layer({ nodes: 3 }), { timeout: "3 minutes", excludeTestServices: true })(
-    `a pipeline whose coordinators move, over ${name}`,
+  const { groupProtocol = "classic" } = options
+  layer(ConsumerBench.layer({ nodes: 3 }), { timeout: "3 minutes", excludeTestServices: true })(
+    `a pipeline whose coordinators move, in ${groupProtocol} groups, over ${name}`,
     (it) => {
       it.effect.each(
-        [
-          { coordinator: "group", how: "stop" },
-          { coordinator: "group", how: "kill" },
-          { coordinator: "transaction", how: "stop" },
-          { coordinator: "transaction", how: "kill" }
-        ] as const
+        moved.filter(({ coordinator }) => groupProtocol === "classic" || coordinator === "group")
       )(
         "the node of the $coordinator coordinator is gone ($how) and comes back: nothing is lost " +
           "or doubled",
@@ -59,13 +63,20 @@ export const suite = (name: string, options: Options): void => {
   )
 }
 
+const moved = [
+  { coordinator: "group", how: "stop" },
+  { coordinator: "group", how: "kill" },
+  { coordinator: "transaction", how: "stop" },
+  { coordinator: "transaction", how: "kill" }
+] as const
+
 const moves = (
-  { capabilities, driver }: Options,
+  options: Options,
   coordinator: "group" | "transaction",
   how: "stop" | "kill"
 ) =>
   Effect.gen(function*() {
-    const bench = yield* PipelineBench.make({ driver })
+    const bench = yield* PipelineBench.make(options)
     const { groupId, input, kafka } = bench
     let committed = 0
     for (const instanceId of ["one", "two"]) {
@@ -83,7 +94,7 @@ const moves = (
     const coordinatorNow = coordinator === "group"
       ? kafka.groupCoordinatorOf(groupId)
       : kafka.transactionCoordinatorOf(
-        capabilities.groupFencing
+        options.capabilities.groupFencing
           ? `kafka-once.${groupId}.one.0`
           : `kafka-once.${groupId}.${input}.0`
       )

@@ -6,14 +6,16 @@
  * @since 0.1.0
  */
 import { assert, layer, type Vitest } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import type { Capabilities } from "@kafka-once/core/KafkaDriver"
 import type * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as ConsumerBench from "./ConsumerBench.ts"
 import * as Workers from "./internal/pipelineWorkers.ts"
 import * as PipelineBench from "./PipelineBench.ts"
 import type { DriverAt } from "./ProducerBench.ts"
-import * as ProxiedKafka from "./ProxiedKafka.ts"
+import type * as ProxiedKafka from "./ProxiedKafka.ts"
 
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
 
@@ -29,7 +31,8 @@ const blockMillis = 20_000
  * **Details**
  *
  * - *Shape*: `program` is a file that is one line around `PipelineProgram.run`. `extent` is how
- *   much of it.
+ *   much of it: `"membership"` is what the protocol of the group has a say in. `groupProtocol` is
+ *   `"classic"` where it is left out.
  *
  * @category models
  * @since 0.1.0
@@ -37,7 +40,8 @@ const blockMillis = 20_000
 export interface Options {
   readonly program: string
   readonly driver: DriverAt
-  readonly extent: "smoke" | "all"
+  readonly extent: "smoke" | "membership" | "all"
+  readonly groupProtocol?: GroupProtocolName
   readonly capabilities: Capabilities
 }
 
@@ -48,25 +52,31 @@ export interface Options {
  * @since 0.1.0
  */
 export const suite = (name: string, options: Options): void => {
-  layer(ProxiedKafka.layer(), { timeout: "3 minutes", excludeTestServices: true })(
-    `a worker of a pipeline that dies, freezes or blocks, over ${name}`,
+  const { groupProtocol = "classic" } = options
+  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+    `a worker of a pipeline that dies, freezes or blocks, in ${groupProtocol} groups, over ${name}`,
     (it) => {
       killed(it, options)
       if (options.extent === "smoke") return
       killedOfThree(it, options)
       frozen(it, options)
+      if (options.extent === "membership") return
       blocked(it, options)
       signalled(it, options)
     }
   )
 }
 
-const makePlace = ({ capabilities, driver, program }: Options, partitions = 4) =>
+const makePlace = (
+  { capabilities, driver, groupProtocol = "classic", program }: Options,
+  partitions = 4
+) =>
   Effect.map(PipelineBench.make({ driver, partitions }), (bench): Workers.Place => ({
     bench,
     partitions,
     program,
-    groupFencing: capabilities.groupFencing
+    groupFencing: capabilities.groupFencing,
+    groupProtocol
   }))
 
 interface Moment {
@@ -74,20 +84,28 @@ interface Moment {
   readonly at: Workers.At
   /** What is kept reaches the broker before or after the partitions are taken over. */
   readonly arrives?: "before" | "after"
-  readonly smoke?: true
+  /** The least extent that it is met in, if not only in all of it. */
+  readonly extent?: "smoke" | "membership"
 }
 
+const metIn = <A extends Pick<Moment, "extent">>(
+  { extent }: Options,
+  all: ReadonlyArray<A>
+): ReadonlyArray<A> =>
+  all.filter((moment) => extent === "all" || moment.extent === "smoke" || moment.extent === extent)
+
 const moments: ReadonlyArray<Moment> = [
-  { step: "it has been assigned partitions", at: "assigned" },
+  { step: "it has been assigned partitions", at: "assigned", extent: "membership" },
   { step: "process has its first records", at: "polled" },
   { step: "process is done, and its sends are acknowledged", at: "sent" },
   { step: "the positions are on their way", at: { api: "TxnOffsetCommit" }, arrives: "before" },
   {
     step: "the positions are on their way, and late",
     at: { api: "TxnOffsetCommit" },
-    arrives: "after"
+    arrives: "after",
+    extent: "membership"
   },
-  { step: "the positions are acknowledged", at: "offsets", smoke: true },
+  { step: "the positions are acknowledged", at: "offsets", extent: "smoke" },
   { step: "the commit is on its way", at: { api: "EndTxn" }, arrives: "before" },
   { step: "the commit is on its way, and late", at: { api: "EndTxn" }, arrives: "after" },
   { step: "the commit is acknowledged, before the position moves", at: "committed" },
@@ -95,7 +113,7 @@ const moments: ReadonlyArray<Moment> = [
 ]
 
 const killed = (it: It, options: Options): void => {
-  it.effect.each(moments.filter(({ smoke }) => options.extent === "all" || smoke === true))(
+  it.effect.each(metIn(options, moments))(
     "SIGKILL when $step: every input is in the output once",
     ({ arrives, at, step }) =>
       Effect.gen(function*() {
@@ -122,10 +140,10 @@ const killed = (it: It, options: Options): void => {
 
 /** Nobody comes in its place: its partitions go to the two that are left. */
 const killedOfThree = (it: It, options: Options): void => {
-  it.effect.each<Pick<Moment, "step" | "at">>([
+  it.effect.each(metIn<Pick<Moment, "step" | "at" | "extent">>(options, [
     { step: "the positions are acknowledged", at: "offsets" },
-    { step: "process has more records of a partition", at: "again" }
-  ])(
+    { step: "process has more records of a partition", at: "again", extent: "membership" }
+  ]))(
     "SIGKILL of one of three when $step: the two that are left go on with its partitions",
     ({ at, step }) =>
       Effect.gen(function*() {
@@ -148,11 +166,11 @@ const killedOfThree = (it: It, options: Options): void => {
 }
 
 const frozen = (it: It, options: Options): void => {
-  it.effect.each<Pick<Moment, "step" | "at">>([
-    { step: "before its first send", at: "polled" },
+  it.effect.each(metIn<Pick<Moment, "step" | "at" | "extent">>(options, [
+    { step: "before its first send", at: "polled", extent: "membership" },
     { step: "when its positions are acknowledged", at: "offsets" },
-    { step: "with its commit on its way", at: { api: "EndTxn" } }
-  ])(
+    { step: "with its commit on its way", at: { api: "EndTxn" }, extent: "membership" }
+  ]))(
     "frozen $step, past its session: when it wakes, nothing that it had open is committed",
     ({ at, step }) =>
       Effect.gen(function*() {

@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -59,6 +60,7 @@ export type Step = typeof Step.Type
 export const Plan = Schema.Struct({
   addresses: Schema.Array(Schema.String),
   groupId: Schema.String,
+  groupProtocol: Schema.Literals(["classic", "consumer"]),
   input: Schema.String,
   output: Schema.String,
   instanceId: Schema.String,
@@ -101,6 +103,20 @@ export const timeouts = {
     resolveTimeout: "5 seconds"
   }
 } as const
+
+/**
+ * The times of {@link timeouts} for a member: in the consumer protocol heartbeats are the broker's,
+ * and so is the session, for which `ConsumerBench.consumerProtocolTimes` has the same 6 seconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const memberOf = (groupProtocol: GroupProtocolName) => {
+  const { heartbeatInterval, ...times } = timeouts.consumer
+  return groupProtocol === "classic"
+    ? { ...times, heartbeatInterval }
+    : { ...times, groupProtocol }
+}
 
 /**
  * The program, from the plan that is its first argument as JSON; it runs until it is interrupted.
@@ -155,12 +171,12 @@ const reach = (plan: Plan, step: Step, what: string): Effect.Effect<void> =>
     return Effect.void
   })
 
+const patientMember = {
+  sessionTimeout: "50 seconds",
+  rebalanceTimeout: "50 seconds"
+} as const
+
 const patience = {
-  consumer: {
-    ...timeouts.consumer,
-    sessionTimeout: "50 seconds",
-    rebalanceTimeout: "50 seconds"
-  },
   producer: { ...timeouts.producer, transactionTimeout: "45 seconds" },
   drainTimeout: "40 seconds",
   // It is run when the drain begins, at the first signal.
@@ -179,6 +195,10 @@ const pipeline = (plan: Plan) =>
       ...plan,
       settings: {
         ...(plan.isPatient ? patience : timeouts),
+        consumer: {
+          ...memberOf(plan.groupProtocol),
+          ...(plan.isPatient ? patientMember : {})
+        },
         instanceId: plan.instanceId,
         batch: { records: 20 }
       },

@@ -13,7 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as ConsumerBench from "./ConsumerBench.ts"
 import * as Random from "./internal/random.ts"
 import * as PipelineBench from "./PipelineBench.ts"
-import { timeouts } from "./PipelineProgram.ts"
+import { memberOf } from "./PipelineProgram.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
 
@@ -76,11 +76,7 @@ const stormOf = (
   isStatic: boolean
 ) =>
   Effect.gen(function*() {
-    const { heartbeatInterval, ...times } = timeouts.consumer
-    // In the other protocol it is the broker's.
-    const consumer = groupProtocol === "classic"
-      ? { ...times, heartbeatInterval }
-      : { ...times, groupProtocol }
+    const consumer = memberOf(groupProtocol)
     const bench = yield* PipelineBench.make({ driver, partitions })
     const over = yield* Deferred.make<void>()
     const from = yield* Clock.currentTimeMillis

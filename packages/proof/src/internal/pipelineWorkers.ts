@@ -1,5 +1,6 @@
 /** The worker processes of a pipeline: started, met at a step, and what they tell. */
 import { assert } from "@effect/vitest"
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -24,6 +25,7 @@ export interface Place {
   readonly partitions: number
   readonly program: string
   readonly groupFencing: boolean
+  readonly groupProtocol: GroupProtocolName
 }
 
 /** A worker with its number in the history. */
@@ -32,7 +34,7 @@ export interface Worker extends AppProcess.AppProcess {
 }
 
 export const start = (
-  { bench, program }: Place,
+  { bench, groupProtocol, program }: Place,
   instanceId: string,
   stop: {
     readonly at?: PipelineProgram.Step
@@ -47,6 +49,7 @@ export const start = (
     const argument = yield* Schema.encodeEffect(Schema.fromJsonString(PipelineProgram.Plan))({
       addresses: proxy.addresses,
       groupId,
+      groupProtocol,
       input,
       output,
       instanceId,
