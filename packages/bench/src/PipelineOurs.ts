@@ -15,6 +15,8 @@ import type { PipelineWatch } from "./PipelineWatch.ts"
 export const run = <E>(driver: Layer.Layer<KafkaDriver, E>) => (job: Job, watch: PipelineWatch) =>
   Effect.gen(function*() {
     const done = Deferred.makeUnsafe<void>()
+    /** The records of open transactions; the parts of one share its outcome. */
+    const open = new WeakMap<Transaction.Transaction["Service"]["outcome"], { records: number }>()
     const process = ({ records }: ExactlyOnceBatch) =>
       Effect.gen(function*() {
         watch.given()
@@ -22,9 +24,16 @@ export const run = <E>(driver: Layer.Layer<KafkaDriver, E>) => (job: Job, watch:
         yield* transaction.send(
           records.map(({ key, value }) => ({ topic: job.output, key, value }))
         )
+        const known = open.get(transaction.outcome)
+        if (known !== undefined) {
+          known.records += records.length
+          return
+        }
+        const whole = { records: records.length }
+        open.set(transaction.outcome, whole)
         // A batch that is aborted comes again, and must not be counted twice.
         yield* Effect.forkDetach(Effect.map(transaction.outcome, (outcome) => {
-          if (outcome._tag === "Committed" && watch.committed(records.length)) {
+          if (outcome._tag === "Committed" && watch.committed(whole.records)) {
             Deferred.doneUnsafe(done, Effect.void)
           }
         }))

@@ -44,7 +44,7 @@ const courseOf = (length: Length): Course =>
  * to about the records of a batch. How many they were is among the figures; its default under
  * exactly_once_v2, 100 ms, makes transactions of 15,000 to 30,000.
  */
-const commitIntervalMillis = 20
+const commitIntervalMillis = 10
 
 /** Runs all contenders on an input of one partition, and on one of three. */
 export const pipeline = (kafka: Kafka, streams: StreamsJars, length: Length) =>
