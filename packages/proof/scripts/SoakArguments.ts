@@ -1,6 +1,7 @@
 /**
  * The command line of `npm run soak`.
  */
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import { accessSync, constants } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { parseArgs } from "node:util"
@@ -10,6 +11,9 @@ export interface SoakArguments {
   readonly seconds: number
   readonly seed: number
   readonly drivers: ReadonlyArray<string>
+  /** Those of them whose members speak the protocol of the pipeline's group. */
+  readonly pipelineDrivers: ReadonlyArray<string>
+  readonly groupProtocol: GroupProtocolName
   /** Visible records of the writers a second that are to be reached. */
   readonly rate: number
   readonly json: string | null
@@ -23,6 +27,11 @@ export type Parsed =
 
 const drivers = ["kafkajs", "platformatic"]
 
+const speakers: Readonly<Record<GroupProtocolName, ReadonlyArray<string>>> = {
+  classic: drivers,
+  consumer: ["platformatic"]
+}
+
 /** What `--help` prints. */
 export const usage = `npm run soak -- [options]
 
@@ -34,6 +43,9 @@ copies against their inputs. Exit code 1: an anomaly, or less than was to be rea
   --minutes N    how long, 5 by default; fractions are taken
   --seed S       draws faults and transactions; random by default, and printed
   --driver A,B   which drivers, of ${drivers.join(", ")} (both)
+  --group-protocol P
+                 that of the pipeline's group, classic (the default) or consumer (KIP-848), in which
+                 the pipeline runs over ${speakers.consumer.join(", ")}
   --rate N       fails below so many visible records of the writers a second; none by default
   --json FILE    also writes the figures
   --keep DIR     keeps the histories in this directory
@@ -58,6 +70,7 @@ export const parse = (args: ReadonlyArray<string>, randomSeed: number): Parsed =
         minutes: { type: "string" },
         seed: { type: "string" },
         driver: { type: "string" },
+        "group-protocol": { type: "string" },
         rate: { type: "string" },
         json: { type: "string" },
         keep: { type: "string" },
@@ -81,6 +94,17 @@ export const parse = (args: ReadonlyArray<string>, randomSeed: number): Parsed =
   if (unknown !== undefined) {
     return refuse(`--driver takes names of ${drivers.join(", ")}; "${unknown}" is none.`)
   }
+  const groupProtocol = values["group-protocol"] ?? "classic"
+  if (groupProtocol !== "classic" && groupProtocol !== "consumer") {
+    return refuse(`--group-protocol takes classic or consumer; "${groupProtocol}" is neither.`)
+  }
+  const pipelineDrivers = chosen.filter((name) => speakers[groupProtocol].includes(name))
+  if (pipelineDrivers.length === 0) {
+    return refuse(
+      `--group-protocol ${groupProtocol} needs one of ${speakers[groupProtocol].join(", ")} ` +
+        `among the drivers; --driver ${values.driver} has none.`
+    )
+  }
   const rate = Number(values.rate ?? 0)
   if (!(rate >= 0 && rate < Infinity)) {
     return refuse(`--rate takes a number of records a second; "${values.rate}" is none.`)
@@ -92,7 +116,16 @@ export const parse = (args: ReadonlyArray<string>, randomSeed: number): Parsed =
   const keep = values.keep ?? null
   return {
     _tag: "Run",
-    arguments: { seconds: minutes * 60, seed, drivers: chosen, rate, json, keep }
+    arguments: {
+      seconds: minutes * 60,
+      seed,
+      drivers: chosen,
+      pipelineDrivers,
+      groupProtocol,
+      rate,
+      json,
+      keep
+    }
   }
 }
 

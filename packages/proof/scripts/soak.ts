@@ -31,17 +31,17 @@ const directoryOf = (keep: string | null) =>
     )
     : Effect.as(Effect.tryPromise(() => mkdir(resolve(keep), { recursive: true })), resolve(keep))
 
-const soak = ({ drivers, json, keep, rate, seconds, seed }: SoakArguments) =>
-  Effect.gen(function*() {
+const soak = ({ json, keep, rate, ...asked }: SoakArguments) => {
+  const { drivers, groupProtocol, seconds, seed } = asked
+  return Effect.gen(function*() {
     const directory = yield* directoryOf(keep)
     yield* Console.log(
-      `seed ${seed}: ${seconds} s over ${drivers.join(" and ")}; again with --seed ${seed}`
+      `seed ${seed}: ${seconds} s over ${drivers.join(" and ")}, the pipeline in a ` +
+        `${groupProtocol} group; again with --seed ${seed}`
     )
     const startedAt = performance.now()
     const { figures, report } = yield* Soak.run({
-      seconds,
-      seed,
-      drivers,
+      ...asked,
       program,
       directory,
       onProgress: (line) => {
@@ -69,7 +69,8 @@ const soak = ({ drivers, json, keep, rate, seconds, seed }: SoakArguments) =>
     )
     if (json !== null) {
       const { findings: _, ...rest } = report
-      const result = { seed, drivers, holds: missed.length === 0, missed, ...figures, report: rest }
+      const holds = missed.length === 0
+      const result = { seed, drivers, groupProtocol, holds, missed, ...figures, report: rest }
       yield* Effect.tryPromise(() => writeFile(json, `${JSON.stringify(result, null, 2)}\n`))
     }
     return missed.length === 0 ? 0 : 1
@@ -84,6 +85,7 @@ const soak = ({ drivers, json, keep, rate, seconds, seed }: SoakArguments) =>
       process.exitCode = code
     })
   )
+}
 
 const parsed = parse(process.argv.slice(2), randomInt(2 ** 31 - 1))
 if (parsed._tag === "Exit") {

@@ -5,12 +5,14 @@
  *
  * @since 0.1.0
  */
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { consumerProtocolTimes } from "./ConsumerBench.ts"
 import * as FinalState from "./FinalState.ts"
 import * as HistoryChecker from "./HistoryChecker.ts"
 import * as HistoryIndex from "./HistoryIndex.ts"
@@ -28,8 +30,8 @@ import * as Programs from "./soak/programs.ts"
  * **Details**
  *
  * *Shape*: `program` is the file that runs `SoakProgram`, `drivers` those that it knows: each
- * writer takes the next one, and the seed picks that of the pipeline, whose members must have the
- * same. `directory` is an empty one for the histories.
+ * writer takes the next one. Of `pipelineDrivers`, which speak `groupProtocol`, the seed picks that
+ * of the pipeline, whose members must have the same. `directory` is an empty one for the histories.
  *
  * *Units and bounds*: `seconds` from the first transaction to the last fault. `seed` draws faults
  * and transactions: the same seed gives the same ones in the same order.
@@ -42,6 +44,8 @@ export interface Options {
   readonly seed: number
   readonly program: string
   readonly drivers: ReadonlyArray<string>
+  readonly pipelineDrivers: ReadonlyArray<string>
+  readonly groupProtocol: GroupProtocolName
   readonly directory: string
   readonly onProgress: (line: string) => void
 }
@@ -83,6 +87,8 @@ const shortRecovery = {
   "log.flush.offset.checkpoint.interval.ms": "5000"
 }
 
+const properties = { ...shortRecovery, ...consumerProtocolTimes }
+
 /** After the last fault, for the last recovery to be seen. */
 const calm = "6 seconds"
 
@@ -113,11 +119,11 @@ const endLimit = "90 seconds"
 export const run = (options: Options): Effect.Effect<Result, unknown> =>
   Effect.provide(
     Effect.scoped(soak(options)),
-    Layer.fresh(ProxiedKafka.layer({ nodes: 3, properties: shortRecovery }, { entriesMax: 1_000 }))
+    Layer.fresh(ProxiedKafka.layer({ nodes: 3, properties }, { entriesMax: 1_000 }))
   )
 
 const soak = Effect.fnUntraced(function*(options: Options) {
-  const { directory, onProgress, seconds, seed } = options
+  const { directory, groupProtocol, onProgress, seconds, seed } = options
   const kafka = yield* EmbeddedKafka.EmbeddedKafka
   const proxy = yield* ProxiedKafka.Proxy
   yield* kafka.createTopic(topic, { partitions })
@@ -126,14 +132,13 @@ const soak = Effect.fnUntraced(function*(options: Options) {
   const runNumber = (yield* Clock.currentTimeMillis) % 2 ** 32
   const ownFile = `${directory}/history-0.jsonl`
   const recorder = yield* HistoryRecorder.make({ file: ownFile, run: runNumber, process: 0 })
-  const driverOf = (place: number): string => options.drivers[place % options.drivers.length] ?? ""
-  const pipelineDriver = driverOf(seed)
+  const pipelineDriver = nth(options.pipelineDrivers, seed)
   const programs = yield* Programs.make({
     ...options,
     places: Array.from({ length: places }, (_, place) =>
       place < writers
-        ? { driver: driverOf(place), pipeline: null }
-        : { driver: pipelineDriver, pipeline: { group, output } }),
+        ? { driver: nth(options.drivers, place), pipeline: null }
+        : { driver: pipelineDriver, pipeline: { group, groupProtocol, output } }),
     plan: {
       addresses: proxy.addresses,
       topic,
@@ -174,8 +179,15 @@ const soak = Effect.fnUntraced(function*(options: Options) {
   return { seed, report, figures: Figures.of(history, report, tally) }
 })
 
+const nth = (drivers: ReadonlyArray<string>, index: number): string =>
+  drivers[index % drivers.length] ?? ""
+
 /** All faults of the plan, wire faults beside outages, until it is interrupted. */
-const faultsOf = (bench: Outages.Bench, { onProgress, seed }: Options, tally: Figures.Tally) => {
+const faultsOf = (
+  bench: Outages.Bench,
+  { groupProtocol, onProgress, seed }: Options,
+  tally: Figures.Tally
+) => {
   const outages = Effect.gen(function*() {
     const targets = { nodes: bench.kafka.nodes.length, programs: places }
     for (const { fault, pauseMillis } of FaultPlan.outages(seed, targets)) {
@@ -186,7 +198,7 @@ const faultsOf = (bench: Outages.Bench, { onProgress, seed }: Options, tally: Fi
     }
   })
   const wire = Effect.gen(function*() {
-    for (const { fault, pauseMillis } of FaultPlan.wireFaults(seed)) {
+    for (const { fault, pauseMillis } of FaultPlan.wireFaults(seed, groupProtocol)) {
       yield* Effect.sleep(pauseMillis)
       yield* Effect.scoped(Effect.gen(function*() {
         const rule = yield* bench.proxy.inject(fault)

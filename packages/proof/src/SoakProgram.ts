@@ -17,7 +17,7 @@ import * as Schema from "effect/Schema"
 import * as HistoryRecorder from "./HistoryRecorder.ts"
 import * as Random from "./internal/random.ts"
 import * as PipelineHistory from "./PipelineHistory.ts"
-import { timeouts } from "./PipelineProgram.ts"
+import { memberOf, timeouts } from "./PipelineProgram.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 import * as RecordedProducer from "./RecordedProducer.ts"
 import * as Recorded from "./RecordedTransaction.ts"
@@ -29,7 +29,8 @@ import * as Recorded from "./RecordedTransaction.ts"
  *
  * *Shape*: `process` is its number in the history, and part of what its `seed` draws. A writer runs
  * `ids` producers, whose transactional ids begin with `prefix`. With `pipeline` it is a member of
- * that group in place of a writer, named `prefix` in it, and copies `topic` to `output`.
+ * that group in place of a writer, named `prefix` in it, and copies `topic` to `output`; the group
+ * speaks `groupProtocol`.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +46,11 @@ export const Plan = Schema.Struct({
   run: Schema.Int,
   process: Schema.Int,
   seed: Schema.Int,
-  pipeline: Schema.NullOr(Schema.Struct({ group: Schema.String, output: Schema.String }))
+  pipeline: Schema.NullOr(Schema.Struct({
+    group: Schema.String,
+    groupProtocol: Schema.Literals(["classic", "consumer"]),
+    output: Schema.String
+  }))
 })
 
 /**
@@ -103,14 +108,14 @@ export const run = (
 
 const copier = (
   plan: Plan,
-  { group, output }: Exclude<Plan["pipeline"], null>
+  { group, groupProtocol, output }: Exclude<Plan["pipeline"], null>
 ) =>
   PipelineHistory.make({
     ...plan,
     groupId: group,
     input: plan.topic,
     output,
-    settings: { ...timeouts, instanceId: plan.prefix }
+    settings: { ...timeouts, consumer: memberOf(groupProtocol), instanceId: plan.prefix }
   }).pipe(Effect.flatMap(({ failed }) => failed))
 
 const writer = (plan: Plan, recorder: HistoryRecorder.HistoryRecorder, index: number) =>

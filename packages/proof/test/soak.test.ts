@@ -45,6 +45,14 @@ describe("a soak's plan", () => {
     const met = faults.filter(({ match: { api } }) => api === "EndTxn" || api === "Produce")
     assert.isAbove(met.length, faults.length / 2)
   })
+
+  it("meets the heartbeats of a group in the consumer protocol, and of no other", () => {
+    const heartbeats = (...plan: Parameters<typeof FaultPlan.wireFaults>) =>
+      take(FaultPlan.wireFaults(...plan), 400)
+        .filter(({ fault }) => fault.match.api === "ConsumerGroupHeartbeat").length
+    assert.isAbove(heartbeats(5, "consumer"), 10)
+    assert.strictEqual(heartbeats(5, "classic"), 0)
+  })
 })
 
 describe("the end of a pipeline's input", () => {
@@ -81,6 +89,8 @@ describe("npm run soak", () => {
     [["--seed=-1"], `"-1" is none`],
     [["--seed", "1.5"], `"1.5" is none`],
     [["--driver", "librdkafka"], `"librdkafka" is none`],
+    [["--group-protocol", "share"], `"share" is neither`],
+    [["--group-protocol", "consumer", "--driver", "kafkajs"], "needs one of platformatic"],
     [["--rate", "fast"], `"fast" is none`],
     [["--json", "/no/such/folder/a.json"], "a file that can be written"],
     [["--fast"], "--fast"],
@@ -100,10 +110,19 @@ describe("npm run soak", () => {
         seconds: 30,
         seed: 99,
         drivers: ["kafkajs"],
+        pipelineDrivers: ["kafkajs"],
+        groupProtocol: "classic",
         rate: 0,
         json: null,
         keep: null
       }
     })
+  })
+
+  it("takes a driver for the pipeline that speaks the protocol of its group", () => {
+    const parsed = parse(["--group-protocol", "consumer"], 1)
+    assert(parsed._tag === "Run")
+    assert.deepStrictEqual(parsed.arguments.drivers, ["kafkajs", "platformatic"])
+    assert.deepStrictEqual(parsed.arguments.pipelineDrivers, ["platformatic"])
   })
 })

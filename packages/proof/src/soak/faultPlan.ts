@@ -2,6 +2,7 @@
  * Which faults a soak has, in which order: drawn from its seed alone, so that the same seed gives
  * the same plan.
  */
+import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Random from "../internal/random.ts"
 
@@ -82,6 +83,9 @@ const apis = [
   "Fetch"
 ] as const
 
+/** In the consumer protocol one request says everything between a member and its group. */
+const consumerApis = [...apis, "ConsumerGroupHeartbeat"] as const
+
 const codes = {
   Produce: ["NOT_LEADER_OR_FOLLOWER", "NOT_ENOUGH_REPLICAS", "REQUEST_TIMED_OUT"],
   EndTxn: ["COORDINATOR_LOAD_IN_PROGRESS", "CONCURRENT_TRANSACTIONS", "NOT_COORDINATOR"],
@@ -89,15 +93,26 @@ const codes = {
   InitProducerId: ["CONCURRENT_TRANSACTIONS", "COORDINATOR_LOAD_IN_PROGRESS"],
   FindCoordinator: ["COORDINATOR_NOT_AVAILABLE"],
   Metadata: [],
-  Fetch: ["NOT_LEADER_OR_FOLLOWER"]
+  Fetch: ["NOT_LEADER_OR_FOLLOWER"],
+  ConsumerGroupHeartbeat: [
+    "COORDINATOR_LOAD_IN_PROGRESS",
+    "NOT_COORDINATOR",
+    "FENCED_MEMBER_EPOCH",
+    "UNKNOWN_MEMBER_ID"
+  ]
 } as const
 
 /** Most of the wire faults meet what moves and ends transactions. */
-const apiOf = (random: Random.Random) =>
-  random.chance(0.6) ? random.pick(apis.slice(0, 2)) : random.pick(apis)
+const apiOf = (random: Random.Random, groupProtocol: GroupProtocolName) => {
+  if (random.chance(0.6)) return random.pick(apis.slice(0, 2))
+  return groupProtocol === "classic" ? random.pick(apis) : random.pick(consumerApis)
+}
 
-const wireFaultOf = (random: Random.Random): FaultProxyRule.FaultProxyRule => {
-  const api = apiOf(random)
+const wireFaultOf = (
+  random: Random.Random,
+  groupProtocol: GroupProtocolName
+): FaultProxyRule.FaultProxyRule => {
+  const api = apiOf(random, groupProtocol)
   const match = { api, nth: 1 } as const
   const answers = codes[api]
   switch (random.int(0, 5)) {
@@ -120,11 +135,15 @@ const wireFaultOf = (random: Random.Random): FaultProxyRule.FaultProxyRule => {
 
 /** The wire faults of a seed, one after the other, without an end. */
 export const wireFaults = function*(
-  seed: number
+  seed: number,
+  groupProtocol: GroupProtocolName = "classic"
 ): Generator<Planned<FaultProxyRule.FaultProxyRule>> {
   const random = Random.make(seed ^ 0x5eed)
   for (;;) {
-    const fault: FaultProxyRule.FaultProxyRule = { ...wireFaultOf(random), optional: true }
+    const fault: FaultProxyRule.FaultProxyRule = {
+      ...wireFaultOf(random, groupProtocol),
+      optional: true
+    }
     yield { pauseMillis: random.int(100, 500), fault }
   }
 }
