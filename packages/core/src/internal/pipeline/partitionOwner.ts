@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -28,23 +29,49 @@ export const ownAlone = <K, V, E, R>(
   lane: Lane
 ): Effect.Effect<void, E | KafkaError, Exclude<R, Transaction> | KafkaDriver> =>
   Effect.gen(function*() {
-    let fences = 0
+    let fences: ReadonlyArray<number> = []
     while (lane.state === "owned") {
       const failure = yield* Effect.scoped(workOn(settings, metrics, member, lane)).pipe(
         Effect.as(null),
         Effect.catchIf(isFence, Effect.succeed)
       )
-      if (failure === null) continue
-      if (yield* isStillMember(lane)) fences += 1
+      // Who is out of its group was fenced by the next owner, from whom nothing is to be taken.
+      if (failure === null || !(yield* isConfirmed(lane))) continue
+      const now = yield* Clock.currentTimeMillis
+      const since = now - fencesKept * Duration.toMillis(member.settings.sessionTimeout)
+      fences = [...fences.filter((at) => at > since), now]
       // Two pipelines that share group and prefix in different clusters' names, or a second one
       // that is not in the group: each would take the id from the other for ever.
-      if (fences >= maxFences) return yield* Effect.fail(failure)
-      yield* whileOwned(lane, Effect.sleep(pauseMillis(Math.max(1, fences))))
+      if (fences.length >= maxFences) return yield* Effect.fail(failure)
+      yield* whileOwned(lane, Effect.sleep(pauseMillis(fences.length)))
     }
   })
 
-// A member that was out of the group for a moment may fence the owner once on its way to learn so.
+// A member that was out of the group may fence the owner once on its way to learn so. That takes a
+// session's time each, so that so many within a few of these are another program's, also of one
+// that is started again only from time to time.
 const maxFences = 3
+const fencesKept = 10
+
+/**
+ * Asks the group until it says that this member is still one, and so the owner of the partition;
+ * `false` when the partition is taken away, which is what a member hears next that is none.
+ */
+const isConfirmed = (lane: Lane): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    let isMember = false
+    const ask = Effect.match(lane.session.heartbeat, {
+      onSuccess: () => {
+        isMember = true
+      },
+      onFailure: () => {}
+    })
+    yield* whileOwned(lane, ask)
+    for (let asked = 1; !isMember && lane.state === "owned"; asked++) {
+      yield* whileOwned(lane, Effect.andThen(Effect.sleep(pauseMillis(asked)), ask))
+    }
+    return isMember && lane.state === "owned"
+  })
 
 const isFence = <E>(error: E | KafkaError): error is E & KafkaError => isProducerFenced(error)
 
@@ -52,9 +79,6 @@ const isProducerFenced = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "reason" in error &&
   typeof error.reason === "object" && error.reason !== null && "_tag" in error.reason &&
   error.reason._tag === "ProducerFenced"
-
-const isStillMember = (lane: Lane): Effect.Effect<boolean> =>
-  Effect.match(lane.session.heartbeat, { onSuccess: () => true, onFailure: () => false })
 
 const workOn = <K, V, E, R>(
   settings: Settings<K, V, E, R>,
