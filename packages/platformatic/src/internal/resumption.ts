@@ -21,9 +21,15 @@ const lastEpoch = 32_766
 
 /**
  * Whom InitProducerId is to expect, so that it is refused when another instance has taken over
- * meanwhile; `null` where one already has.
+ * meanwhile; `null` where one already has, and `"later"` where that is not to be said yet.
  */
-export const expectedOf = (ours: Resumption, found: Found): ProducerIdentity | null => {
+export const expectedOf = (
+  ours: Resumption,
+  found: Found
+): ProducerIdentity | "later" | null => {
+  // The end of a transaction in the last epoch goes through one more, which is nobody's. When its
+  // markers are written there may be a new producer id, and who still expects that epoch is refused.
+  if (found.epoch > lastEpoch && found.state.startsWith("Prepare")) return "later"
   if (found.producerId !== ours.producerId) return expectedAfterRotation(ours, found)
   switch (found.epoch - ours.epoch) {
     case 0:

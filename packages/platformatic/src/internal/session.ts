@@ -86,10 +86,17 @@ const initialize = (state: SessionState): Effect.Effect<ProducerIdentity, Driver
     const { resume } = state.options
     return resume === undefined ? initializeAs(state, nobody) : Effect.flatMap(
       expected(state, resume),
-      (who) =>
-        who === null
-          ? Effect.fail(answered("InitProducerId", producerFenced, "Another instance took over"))
+      (who) => {
+        if (who === null) {
+          return Effect.fail(
+            answered("InitProducerId", producerFenced, "Another instance took over")
+          )
+        }
+        // As the coordinator itself answers as long as markers are on their way.
+        return who === "later"
+          ? Effect.fail(answered("InitProducerId", concurrentTransactions, "Markers are written"))
           : initializeAs(state, who)
+      }
     )
   })
 
@@ -108,11 +115,11 @@ const initializeAs = (
   )
 }
 
-/** Whom InitProducerId is to expect; `null` where another instance has the transactional id. */
+/** Whom InitProducerId is to expect, as the coordinator knows the transactional id now. */
 const expected = (
   state: SessionState,
   resume: Resumption
-): Effect.Effect<ProducerIdentity | null, DriverError> => {
+): Effect.Effect<ReturnType<typeof expectedOf>, DriverError> => {
   const { transactionalId } = state.options
   const message = describeTransaction(transactionalId)
   return coordinate(
@@ -136,6 +143,7 @@ const expected = (
 }
 
 const unsupportedVersion = 35
+const concurrentTransactions = 51
 const producerFenced = 90
 const transactionalIdNotFound = 105
 
