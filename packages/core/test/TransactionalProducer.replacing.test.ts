@@ -212,6 +212,38 @@ describe("an InitProducerId that arrives late", () => {
       assert.deepStrictEqual(double.visible(), ["b"])
     }))
 
+  it.effect("which took the id over is not another's when a session is replaced, either", () =>
+    Effect.gen(function*() {
+      const { double } = yield* Rig.make({ capabilities: epochBump })
+      double.script("initialize", Fault.Late())
+      const made = yield* Rig.timed(
+        Effect.scoped(Effect.gen(function*() {
+          const producer = yield* Rig.makeProducer(double)
+          // Between the end of one session and the beginning of the next.
+          yield* Effect.forkChild(Effect.andThen(double.next("close"), double.releaseLate), {
+            startImmediately: true
+          })
+          double.script("abort", Fault.NoAnswer())
+          const spoilt = yield* Effect.exit(
+            Rig.scopeForm(
+              producer,
+              (own) => Effect.andThen(own.send([Rig.record("a")]), Effect.fail("mine"))
+            )
+          )
+          Rig.failsWith(spoilt, "mine")
+          const send = (value: string) =>
+            Effect.exit(Rig.scopeForm(producer, (own) => own.send([Rig.record(value)])))
+          const second = yield* send("b")
+          assert.strictEqual(second._tag, "Success", String(second))
+          // It is forgiven once.
+          double.broker.initialize("orders-0", 30_000, 0)
+          Rig.reason(yield* send("c"), "ProducerFenced")
+        }))
+      )
+      assert(Exit.isSuccess(made.exit), String(made.exit))
+      assert.deepStrictEqual(double.visible(), ["b"])
+    }))
+
   it.effect("whose epoch was asked for takes nothing from an instance that came since", () =>
     Effect.gen(function*() {
       const rig = yield* Rig.make({ capabilities: epochBump })

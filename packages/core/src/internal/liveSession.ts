@@ -222,19 +222,37 @@ export const reopen = (
     Clock.clockWith((clock) => {
       const { driver, settings } = core
       const resume = core.takesOver ? null : core.resumption
+      const startedAt = monotonicMillisOf(clock)
       const onUnanswered = () => {
         const untilMillis = monotonicMillisOf(clock) + ownFenceMillis
-        core.ownFence = { untilMillis, takesOver: resume === null }
+        // One that takes the id over may still be on its way when another gets no answer, either.
+        const takesOver = resume === null || tookOver(core, clock)
+        core.ownFence = { untilMillis, takesOver }
       }
       return open({ driver, settings, limit, resume, onUnanswered }, restore).pipe(
+        Effect.flatMap((live) => install(core, live)),
         Effect.catch((error) => {
           const failure = openFailure(settings, operation, error, resume)
+          if (
+            failure.reason._tag === "ProducerFenced" && resume !== null && tookOver(core, clock)
+          ) {
+            core.ownFence = null
+            core.takesOver = true
+            const passed = Duration.millis(monotonicMillisOf(clock) - startedAt)
+            return restore(reopen(core, operation, Duration.subtract(limit, passed)))
+          }
           return Effect.andThen(noteOpenFailure(core, failure, resume), Effect.fail(failure))
-        }),
-        Effect.flatMap((live) => install(core, live))
+        })
       )
     })
   )
+
+/**
+ * Whether an InitProducerId of the producer's own, which took the id from whoever had it, may have
+ * arrived since its answer was given up.
+ */
+const tookOver = ({ ownFence }: ProducerCore, clock: Clock.Clock): boolean =>
+  ownFence !== null && ownFence.takesOver && monotonicMillisOf(clock) < ownFence.untilMillis
 
 const noteOpenFailure = (
   core: ProducerCore,

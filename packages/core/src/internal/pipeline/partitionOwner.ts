@@ -57,21 +57,14 @@ const fencesKept = 10
  * Asks the group until it says that this member is still one, and so the owner of the partition;
  * `false` when the partition is taken away, which is what a member hears next that is none.
  */
-const isConfirmed = (lane: Lane): Effect.Effect<boolean> =>
-  Effect.gen(function*() {
-    let isMember = false
-    const ask = Effect.match(lane.session.heartbeat, {
-      onSuccess: () => {
-        isMember = true
-      },
-      onFailure: () => {}
-    })
-    yield* whileOwned(lane, ask)
-    for (let asked = 1; !isMember && lane.state === "owned"; asked++) {
-      yield* whileOwned(lane, Effect.andThen(Effect.sleep(pauseMillis(asked)), ask))
-    }
-    return isMember && lane.state === "owned"
-  })
+const isConfirmed = (lane: Lane): Effect.Effect<boolean> => {
+  const ask = (times: number): Effect.Effect<void> =>
+    Effect.catch(
+      lane.session.heartbeat,
+      () => Effect.andThen(Effect.sleep(pauseMillis(times)), ask(times + 1))
+    )
+  return whileOwned(lane, ask(1))
+}
 
 const isFence = <E>(error: E | KafkaError): error is E & KafkaError => isProducerFenced(error)
 
