@@ -14,7 +14,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { batch, open, sendOne, transact } from "./DriverSteps.ts"
+import * as LastEpochSessions from "./internal/lastEpochSessions.ts"
 import {
   assertDecided,
   commitOf,
@@ -26,7 +26,7 @@ import {
 import * as SpentEpochs from "./internal/spentEpochs.ts"
 import * as LogReader from "./LogReader.ts"
 import * as PartitionLog from "./PartitionLog.ts"
-import { type Bench, type DriverAt, make as makeBench, reasonOf, send } from "./ProducerBench.ts"
+import { type Bench, type DriverAt, reasonOf, send } from "./ProducerBench.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
 
 type It = Vitest.MethodsNonLive<EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy>
@@ -47,26 +47,6 @@ export interface Options {
   readonly epochBump: boolean
 }
 
-/** The first epoch that a session of each transactional id gets. */
-const firstEpochs = {
-  "within-a-session": SpentEpochs.lastEpoch - 10,
-  "between-sessions": SpentEpochs.lastEpoch - 9,
-  "commit-answer-lost": SpentEpochs.lastEpoch,
-  "commit-request-lost": SpentEpochs.lastEpoch,
-  "commit-answer-lost-once": SpentEpochs.lastEpoch,
-  "taken-over": SpentEpochs.lastEpoch,
-  "timed-out": SpentEpochs.lastEpoch,
-  "initialised-without-an-answer": SpentEpochs.lastEpoch
-}
-
-type Id = keyof typeof firstEpochs
-
-const spent = Layer.effectDiscard(Effect.forEach(
-  Object.entries(firstEpochs),
-  ([transactionalId, epoch]) => SpentEpochs.spend(transactionalId, epoch - 1),
-  { concurrency: "unbounded" }
-))
-
 /**
  * Runs the suite over a driver, on a broker of its own.
  *
@@ -74,32 +54,18 @@ const spent = Layer.effectDiscard(Effect.forEach(
  * @since 0.1.0
  */
 export const suite = (name: string, driver: DriverAt, options: Options): void => {
-  const { epochBump, transactionVersion } = options
-  const features = { "transaction.version": transactionVersion }
-  layer(Layer.provideMerge(spent, ProxiedKafka.layer({ features })), {
+  const features = { "transaction.version": options.transactionVersion }
+  layer(Layer.provideMerge(SpentEpochs.layer(options), ProxiedKafka.layer({ features })), {
     timeout: "3 minutes",
     excludeTestServices: true
   })(`a producer id whose epochs are used up, over ${name}`, (it) => {
-    if (transactionVersion === 2 && epochBump) withinSession(it, driver)
+    if (SpentEpochs.endsGiveEpochs(options)) withinSession(it, driver)
     betweenSessions(it, driver)
     lost(it, driver)
     takenOver(it, driver, options)
-    if (epochBump) replaced(it, driver)
+    if (options.epochBump) LastEpochSessions.tests(it, driver, options)
   })
 }
-
-/** Runs a test with the transactional id that was brought to its last epochs for it. */
-const over = <E, R>(
-  driver: DriverAt,
-  transactionalId: Id,
-  test: (bench: Bench) => Effect.Effect<void, E, R>
-) =>
-  Effect.gen(function*() {
-    const made = yield* makeBench(driver)
-    const options = { ...made.options, transactionalId }
-    const bench: Bench = { ...made, transactionalId, options }
-    yield* test(bench).pipe(Effect.scoped, Effect.provide(bench.driver))
-  })
 
 const values = Array.from({ length: 20 }, (_, index) => `${index}`)
 
@@ -139,7 +105,7 @@ const assertRolledOver = (records: ReadonlyArray<Written>) => {
 
 const withinSession = (it: It, driver: DriverAt): void => {
   it.effect("20 transactions of a session go past the last epoch, each committed once", () =>
-    over(driver, "within-a-session", (bench) =>
+    SpentEpochs.over(driver, "within-a-session", (bench) =>
       Effect.gen(function*() {
         const { options, proxy, topic, transactionalId } = bench
         const from = yield* proxy.log.position
@@ -148,8 +114,10 @@ const withinSession = (it: It, driver: DriverAt): void => {
         const { newer, older } = assertRolledOver(yield* written(bench))
         // An epoch for each transaction, and none left out.
         const epochs = older.map(({ producerEpoch }) => producerEpoch)
-        const first = firstEpochs[transactionalId as Id]
-        assert.deepStrictEqual(epochs, epochs.map((_, index) => first + index))
+        assert.deepStrictEqual(
+          epochs,
+          epochs.map((_, index) => SpentEpochs.withinSessionFrom + index)
+        )
         assert.strictEqual(epochs.at(-1), SpentEpochs.lastEpoch)
         assert.deepStrictEqual(
           newer.map(({ producerEpoch }) => producerEpoch),
@@ -165,7 +133,7 @@ const withinSession = (it: It, driver: DriverAt): void => {
 
 const betweenSessions = (it: It, driver: DriverAt): void => {
   it.effect("20 producers after each other go past the last epoch, and none is fenced", () =>
-    over(driver, "between-sessions", (bench) =>
+    SpentEpochs.over(driver, "between-sessions", (bench) =>
       Effect.gen(function*() {
         for (const value of values) {
           yield* Effect.scoped(Effect.flatMap(
@@ -181,7 +149,7 @@ const lost = (it: It, driver: DriverAt): void => {
   it.effect.each(losses)(
     "a commit at the last epoch whose $lost is lost is told as it is, and the next one commits",
     (loss) =>
-      over(driver, `commit-${loss.lost}-lost`, (bench) =>
+      SpentEpochs.over(driver, `commit-${loss.lost}-lost`, (bench) =>
         Effect.gen(function*() {
           const { options, proxy, topic, transactionalId } = bench
           const producer = yield* TransactionalProducer.make(options)
@@ -194,7 +162,7 @@ const lost = (it: It, driver: DriverAt): void => {
   )
 
   it.effect("nor is a commit in doubt there whose answer is lost once", () =>
-    over(driver, "commit-answer-lost-once", (bench) =>
+    SpentEpochs.over(driver, "commit-answer-lost-once", (bench) =>
       Effect.gen(function*() {
         const { options, proxy, topic, transactionalId } = bench
         const producer = yield* TransactionalProducer.make(options)
@@ -228,7 +196,7 @@ const assertGoesOn = (
  */
 const takenOver = (it: It, driver: DriverAt, { epochBump }: Options): void => {
   it.effect("of two instances, one of them at the last epoch, one commits and one is fenced", () =>
-    over(driver, "taken-over", (bench) =>
+    SpentEpochs.over(driver, "taken-over", (bench) =>
       Effect.gen(function*() {
         const { options, topic } = bench
         const older = yield* TransactionalProducer.make(options)
@@ -251,54 +219,5 @@ const takenOver = (it: It, driver: DriverAt, { epochBump }: Options): void => {
         assert.deepStrictEqual(outcomes(records), [["zombie", "aborted"], ["alive", "committed"]])
         assert.strictEqual(records[0]?.producerEpoch, SpentEpochs.lastEpoch)
         assert.notStrictEqual(records[1]?.producerId, records[0]?.producerId)
-      })))
-}
-
-const describe = ({ transactionalId }: Bench) =>
-  Effect.flatMap(
-    EmbeddedKafka.EmbeddedKafka,
-    (kafka) => LogReader.describeTransaction(kafka, transactionalId)
-  )
-
-/** Sessions that are told whom they replace, and so never take the id from another instance. */
-const replaced = (it: It, driver: DriverAt): void => {
-  const openAt = (
-    { transactionalId }: Bench,
-    options: Parameters<typeof open>[1] = {}
-  ) => open(transactionalId, { requestTimeoutMillis: 1_000, ...options })
-
-  it.effect("a session follows one whose transaction at the last epoch was timed out", () =>
-    over(driver, "timed-out", (bench) =>
-      Effect.gen(function*() {
-        const { session } = yield* openAt(bench, { transactionTimeoutMillis: 1_000 })
-        yield* session.begin
-        yield* sendOne(session, batch(bench.topic, 0, "slow"))
-        yield* Effect.repeat(describe(bench), {
-          until: ({ state }) => state.startsWith("Complete")
-        })
-        const resume = session.resumption?.() ?? null
-        assert(resume !== null)
-        const next = yield* openAt(bench, { resume })
-        assert.notStrictEqual(next.identity.producerId, resume.producerId)
-        yield* transact(next.session, [batch(bench.topic, 0, "next")], "commit")
-        assert.deepStrictEqual(yield* bench.visible, ["next"])
-      })))
-
-  it.effect("and one at the last epoch, when the answer with the new producer id is lost", () =>
-    over(driver, "initialised-without-an-answer", (bench) =>
-      Effect.gen(function*() {
-        const { proxy, transactionalId } = bench
-        const { identity, session } = yield* openAt(bench)
-        const resume = session.resumption?.() ?? null
-        assert(resume !== null)
-        yield* Effect.flip(openAt(bench, { resume })).pipe(
-          proxy.withRule(FaultProxyRule.dropResponse({ api: "InitProducerId", transactionalId }))
-        )
-        const { producerEpoch, producerId } = yield* describe(bench)
-        assert.notStrictEqual(producerId, identity.producerId)
-        const next = yield* openAt(bench, { resume })
-        assert.deepStrictEqual(next.identity, { producerId, epoch: producerEpoch })
-        yield* transact(next.session, [batch(bench.topic, 0, "next")], "commit")
-        assert.deepStrictEqual(yield* bench.visible, ["next"])
       })))
 }

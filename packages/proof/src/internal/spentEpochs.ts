@@ -1,24 +1,86 @@
 /**
- * Uses up the epochs of a producer id, as years of restarts would: a coordinator gives each
- * InitProducerId the next one, and a new producer id when there is none left.
+ * Transactional ids whose producer ids have no epochs left, as after years of restarts: a
+ * coordinator gives each InitProducerId the next one.
  */
 import { assert } from "@effect/vitest"
 import * as EmbeddedKafka from "@kafka-once/testing/EmbeddedKafka"
 import * as ProtocolClient from "@kafka-once/testing/ProtocolClient"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import { type Bench, type DriverAt, make as makeBench } from "../ProducerBench.ts"
 import * as BrokerRequests from "./brokerRequests.ts"
 
 /** The last epoch that a producer gets: the one after it is the coordinator's, to fence with. */
 export const lastEpoch = 32_766
 
+/** The first epoch that a session of each transactional id gets. */
+const firstEpochs = {
+  "between-sessions": lastEpoch - 9,
+  "commit-answer-lost": lastEpoch,
+  "commit-request-lost": lastEpoch,
+  "commit-answer-lost-once": lastEpoch,
+  "taken-over": lastEpoch
+}
+
+/** Of drivers with `epochBump`. */
+const resumedAt = {
+  "timed-out": lastEpoch,
+  "initialised-without-an-answer": lastEpoch
+}
+
+export const withinSessionFrom = lastEpoch - 10
+
+/** Where EndTxn gives the next epoch to such a driver. */
+const endedAt = {
+  "within-a-session": withinSessionFrom,
+  "markers-on-their-way-1": lastEpoch,
+  "markers-on-their-way-2": lastEpoch,
+  "markers-on-their-way-3": lastEpoch
+}
+
+export type Id = keyof typeof firstEpochs | keyof typeof resumedAt | keyof typeof endedAt
+
+interface Spoken {
+  readonly transactionVersion: 1 | 2
+  readonly epochBump: boolean
+}
+
+export const endsGiveEpochs = ({ epochBump, transactionVersion }: Spoken): boolean =>
+  epochBump && transactionVersion === 2
+
+/** Brings all of them there at once: one connection alone does not keep a broker busy. */
+export const layer = (options: Spoken) =>
+  Layer.effectDiscard(Effect.forEach(
+    Object.entries({
+      ...firstEpochs,
+      ...(options.epochBump ? resumedAt : {}),
+      ...(endsGiveEpochs(options) ? endedAt : {})
+    }),
+    ([transactionalId, epoch]) => spend(transactionalId, epoch - 1),
+    { concurrency: "unbounded" }
+  ))
+
+/** Runs a test with the transactional id that was brought to its last epochs for it. */
+export const over = <E, R>(
+  driver: DriverAt,
+  transactionalId: Id,
+  test: (bench: Bench) => Effect.Effect<void, E, R>
+) =>
+  Effect.gen(function*() {
+    const made = yield* makeBench(driver)
+    const options = { ...made.options, transactionalId }
+    const bench: Bench = { ...made, transactionalId, options }
+    yield* test(bench).pipe(Effect.scoped, Effect.provide(bench.driver))
+  })
+
 const transactionTimeoutMs = 10_000
 
-/** For all answers: a broker with two cores gives 5,000 a second. */
+/** For all answers: a broker on two cores gives 5,000 a second, and 16,000 on four connections. */
 const requestTimeout = "90 seconds"
 
 /** Initialises a new transactional id until it has an epoch. */
-export const spend = (transactionalId: string, epoch: number) =>
+const spend = (transactionalId: string, epoch: number) =>
   Effect.scoped(Effect.gen(function*() {
     const kafka = yield* EmbeddedKafka.EmbeddedKafka
     // The first look-up makes the topic of the coordinators.
