@@ -194,7 +194,8 @@ export class NotAuthorized extends Schema.TaggedError<NotAuthorized>()("NotAutho
   readonly recovery: Recovery = "reconfigure"
   override get message(): string {
     return `Not authorized for ${this.request} on ${this.resource} "${this.name}". Grant the ` +
-      "principal the right (for transactions: Write on the transactional id and on the topics)."
+      "principal the right (to write: Write on the transactional id and on the topics; to read: " +
+      "Read on the group and on the topics)."
   }
 }
 

@@ -218,6 +218,22 @@ describe("bad input: typed, named, nothing committed", () => {
       }))
   }
 
+  for (const named of ["output", "dead"] as const) {
+    it.effect(`${named}, a topic that it writes to, which it may not even describe`, () =>
+      Effect.gen(function*() {
+        const double = yield* PipelineRig.makeDouble()
+        // The first to be asked about is the input.
+        double.script("partitionCount", Fault.Answer({ code: 29 }), 2)
+        const exit = yield* Effect.exit(Effect.scoped(PipelineRig.start(
+          double,
+          named === "dead" ? { deadLetterTopic: "dead" } : { outputs: [{ name: "output" }] }
+        )))
+        const { name, resource } = Rig.reason(exit, "NotAuthorized")
+        assert.deepStrictEqual([resource, name], ["topic", named])
+        assert.strictEqual(double.count("openConsumer"), 0)
+      }))
+  }
+
   it.effect("an undeclared output that is also an input", () =>
     Effect.gen(function*() {
       const double = yield* PipelineRig.makeDouble()

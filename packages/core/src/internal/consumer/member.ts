@@ -60,11 +60,15 @@ export const publish = (member: Member, event: ConsumerEvent): Effect.Effect<voi
 /**
  * The reason of a failed request of a member.
  */
-export const reasonIn = ({ settings }: Member, error: DriverError): Reason =>
+export const reasonIn = (
+  { settings }: Member,
+  error: DriverError,
+  topics: ReadonlyArray<string> = settings.topics
+): Reason =>
   reasonOf(error, {
     groupId: settings.groupId,
     ...settings.groupInstanceId === null ? {} : { groupInstanceId: settings.groupInstanceId },
-    topics: settings.topics,
+    topics,
     sessionTimeoutMillis: Duration.toMillis(settings.sessionTimeout)
   })
 

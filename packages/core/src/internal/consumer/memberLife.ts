@@ -124,7 +124,7 @@ const requireTopic = (member: Member, topic: string): Effect.Effect<number, Kafk
       if (last?.failure._tag === "Answered" && last.failure.code === 3) {
         return new KafkaError({ operation: "consume", reason: new UnknownTopic({ topic }) })
       }
-      const reason = error._tag === "Exhausted" ? notAsked(error) : reasonIn(member, error)
+      const reason = error._tag === "Exhausted" ? notAsked(error) : reasonIn(member, error, [topic])
       return new KafkaError({ operation: "consume", reason })
     })
   )
