@@ -20,6 +20,7 @@ export const longSuites: ReadonlyArray<string> = [
   "Platformatic.consumerProtocolRefused",
   "Platformatic.pipeline",
   "Platformatic.pipelineProtocol",
+  "Platformatic.pipelineRefusals",
   "Platformatic.pipelineStorm",
   "Platformatic.producer",
   "Platformatic.security",
