@@ -28,7 +28,8 @@ export const expectedOf = (
   found: Found
 ): ProducerIdentity | "later" | null => {
   // The end of a transaction in the last epoch goes through one more, which is nobody's. When its
-  // markers are written there may be a new producer id, and who still expects that epoch is refused.
+  // markers are written there may be a new producer id, and InitProducerId with that epoch is then
+  // refused.
   if (found.epoch > lastEpoch && found.state.startsWith("Prepare")) return "later"
   if (found.producerId !== ours.producerId) return expectedAfterRotation(ours, found)
   switch (found.epoch - ours.epoch) {

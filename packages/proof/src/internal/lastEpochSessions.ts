@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { batch, open, sendAll, sendOne, transact } from "../DriverSteps.ts"
 import * as LogReader from "../LogReader.ts"
-import type { Bench, DriverAt } from "../ProducerBench.ts"
+import type { DriverAt } from "../ProducerBench.ts"
 import type * as ProxiedKafka from "../ProxiedKafka.ts"
 import * as SpentEpochs from "./spentEpochs.ts"
 
@@ -25,17 +25,17 @@ export const tests = (
   if (transactionVersion === 2) replacedMeanwhile(it, driver)
 }
 
-const describe = ({ transactionalId }: Bench) =>
+const describe = ({ transactionalId }: SpentEpochs.Bench) =>
   Effect.flatMap(
     EmbeddedKafka.EmbeddedKafka,
     (kafka) => LogReader.describeTransaction(kafka, transactionalId)
   )
 
-const awaitEnd = (bench: Bench) =>
+const awaitEnd = (bench: SpentEpochs.Bench) =>
   Effect.repeat(describe(bench), { until: ({ state }) => state.startsWith("Complete") })
 
 const openAt = (
-  { transactionalId }: Bench,
+  { transactionalId }: SpentEpochs.Bench,
   options: Parameters<typeof open>[1] = {}
 ) => open(transactionalId, { requestTimeoutMillis: 1_000, ...options })
 

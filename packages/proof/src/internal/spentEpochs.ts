@@ -8,7 +8,7 @@ import * as ProtocolClient from "@kafka-once/testing/ProtocolClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import { type Bench, type DriverAt, make as makeBench } from "../ProducerBench.ts"
+import * as ProducerBench from "../ProducerBench.ts"
 import * as BrokerRequests from "./brokerRequests.ts"
 
 /** The last epoch that a producer gets: the one after it is the coordinator's, to fence with. */
@@ -61,17 +61,22 @@ export const layer = (options: Spoken) =>
     { concurrency: "unbounded" }
   ))
 
+/** That of another transactional id. */
+export type Bench = Omit<ProducerBench.Bench, "assertNothingOpen">
+
 /** Runs a test with the transactional id that was brought to its last epochs for it. */
 export const over = <E, R>(
-  driver: DriverAt,
+  driver: ProducerBench.DriverAt,
   transactionalId: Id,
   test: (bench: Bench) => Effect.Effect<void, E, R>
 ) =>
   Effect.gen(function*() {
-    const made = yield* makeBench(driver)
+    const { assertNothingOpen: _, ...made } = yield* ProducerBench.make(driver)
     const options = { ...made.options, transactionalId }
-    const bench: Bench = { ...made, transactionalId, options }
-    yield* test(bench).pipe(Effect.scoped, Effect.provide(bench.driver))
+    yield* test({ ...made, transactionalId, options }).pipe(
+      Effect.scoped,
+      Effect.provide(made.driver)
+    )
   })
 
 const transactionTimeoutMs = 10_000
