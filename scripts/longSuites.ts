@@ -15,6 +15,7 @@ export const longSuites: ReadonlyArray<string> = [
   "KafkaJs.securityToken",
   "Platformatic.badInput",
   "Platformatic.badServers",
+  "Platformatic.badServersStart",
   "Platformatic.consumer",
   "Platformatic.consumerProtocol",
   "Platformatic.consumerProtocolRefused",

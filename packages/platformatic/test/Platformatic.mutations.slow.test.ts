@@ -38,10 +38,6 @@ const mutate = (bytes: Buffer, next: () => number): Buffer => {
   return Buffer.concat([bytes.subarray(0, at), more, bytes.subarray(at)])
 }
 
-/** Metadata tells the ids of topics from version 10 on. */
-const topicId = (writer: Writer, version: number): Writer =>
-  version < 10 ? writer : writer.appendInt64(1n).appendInt64(2n)
-
 /** What a good broker would answer. */
 const goodAnswer = (asked: BadServer.Asked): Buffer | null => {
   const writer = Writer.create()
@@ -57,23 +53,7 @@ const goodAnswer = (asked: BadServer.Asked): Buffer | null => {
       writer.appendInt8(0).appendInt32(0).appendInt16(0).appendInt64(7n).appendInt16(0)
       break
     case 3:
-      writer.appendInt8(0).appendInt32(0).appendArray(
-        [1],
-        (writer, id) =>
-          writer.appendInt32(id).appendString("127.0.0.1").appendInt32(port).appendString(null)
-      )
-        .appendString(null).appendInt32(1).appendArray(
-          ["topic"],
-          (writer, name) =>
-            topicId(writer.appendInt16(0).appendString(name), asked.version).appendBoolean(false)
-              .appendArray(
-                [0],
-                (w, id) =>
-                  w.appendInt16(0).appendInt32(id).appendInt32(1).appendInt32(0)
-                    .appendArray([], () => {}).appendArray([], () => {}).appendArray([], () => {})
-              ).appendInt32(0)
-        ).appendInt32(0)
-      break
+      return BadServer.metadata(asked, "topic")
     case 24:
       writer.appendInt8(0).appendInt32(0).appendArray(
         ["topic"],

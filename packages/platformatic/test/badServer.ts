@@ -73,17 +73,43 @@ export const framed = ({ correlationId }: Asked, body: Writer | Buffer): Buffer 
   return Buffer.concat([head, bytes])
 }
 
-/** What ApiVersions is answered: everything, in all versions that there are. */
+/** What ApiVersions is answered: everything, in all versions that there are or up to some. */
 export const apiVersions = (
   asked: Asked,
-  keys = [0, 1, 3, 9, 10, 17, 18, 22, 24, 25, 26, 28, 36]
+  keys: ReadonlyArray<number | readonly [key: number, newest: number]> = [
+    ...[0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 22, 24, 25, 26, 28, 36]
+  ]
 ) => {
   const compact = asked.version >= 3
   const writer = Writer.create().appendInt16(0).appendArray(
-    keys,
-    (writer, key) => writer.appendInt16(key).appendInt16(0).appendInt16(20),
+    keys.map((each) => typeof each === "number" ? [each, 20] as const : each),
+    (writer, [key, newest]) => writer.appendInt16(key).appendInt16(0).appendInt16(newest),
     compact,
     compact
   ).appendInt32(0)
   return framed(asked, compact ? writer.appendTaggedFields() : writer)
 }
+
+/** Metadata tells the ids of topics from version 10 on. */
+const topicId = (writer: Writer, version: number): Writer =>
+  version < 10 ? writer : writer.appendInt64(1n).appendInt64(2n)
+
+/** A cluster of the server alone, which leads the one partition of a topic. */
+export const metadata = (asked: Asked, topic: string): Buffer =>
+  framed(
+    asked,
+    Writer.create().appendInt8(0).appendInt32(0).appendArray(
+      [1],
+      (writer, id) =>
+        writer.appendInt32(id).appendString("127.0.0.1").appendInt32(Number(asked.socket.localPort))
+          .appendString(null)
+    ).appendString(null).appendInt32(1).appendArray(
+      [topic],
+      (writer, name) =>
+        topicId(writer.appendInt16(0).appendString(name), asked.version).appendBoolean(false)
+          .appendArray([0], (writer, id) =>
+            writer.appendInt16(0).appendInt32(id).appendInt32(1).appendInt32(0)
+              .appendArray([], () => {}).appendArray([], () => {}).appendArray([], () => {}))
+          .appendInt32(0)
+    ).appendInt32(0).appendTaggedFields()
+  )
