@@ -73,12 +73,12 @@ export const framed = ({ correlationId }: Asked, body: Writer | Buffer): Buffer 
   return Buffer.concat([head, bytes])
 }
 
+const everything = [0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 22, 24, 25, 26, 28, 36]
+
 /** What ApiVersions is answered: everything, in all versions that there are or up to some. */
 export const apiVersions = (
   asked: Asked,
-  keys: ReadonlyArray<number | readonly [key: number, newest: number]> = [
-    ...[0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 17, 18, 22, 24, 25, 26, 28, 36]
-  ]
+  keys: ReadonlyArray<number | readonly [key: number, newest: number]> = everything
 ) => {
   const compact = asked.version >= 3
   const writer = Writer.create().appendInt16(0).appendArray(

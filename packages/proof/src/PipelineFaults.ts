@@ -171,7 +171,7 @@ const frozen = (it: It, options: Options): void => {
     { step: "when its positions are acknowledged", at: "offsets" },
     { step: "with its commit on its way", at: { api: "EndTxn" }, extent: "membership" }
   ]))(
-    "frozen $step, past its session: when it wakes, nothing that it had open is committed",
+    "frozen $step, past its session: nothing that it had open is committed, and it joins again",
     ({ at, step }) =>
       Effect.gen(function*() {
         const place = yield* makePlace(options)
@@ -184,6 +184,9 @@ const frozen = (it: It, options: Options): void => {
         // The first call is that of the transaction that was open.
         assert.strictEqual(yield* victim.told(`outcome ${call ?? 0}`), "Aborted")
         yield* Workers.awaitLoss(victim)
+        // Neither has ended the other: the woken one has partitions again, and both go on.
+        yield* Workers.awaitPlacedAgain(victim)
+        yield* place.bench.write(20)
         yield* place.bench.awaitDone
         yield* Workers.end([other, victim])
         yield* place.bench.assertExact

@@ -159,6 +159,17 @@ const losses: ReadonlySet<string> = new Set(["Lost", "Rejoining"])
 export const awaitLoss = (worker: Worker) =>
   awaitLines(worker, (lines) => lines.some((line) => losses.has(line)), "a loss")
 
+/** Waits until a worker that was out of the group begins to read a partition again. */
+export const awaitPlacedAgain = (worker: Worker) =>
+  awaitLines(
+    worker,
+    (lines) => {
+      const loss = lines.findIndex((line) => losses.has(line))
+      return loss >= 0 && partitionsOf(lines.slice(loss), "placed").length > 0
+    },
+    "a partition after the loss"
+  )
+
 export const release = Effect.flatMap(ProxiedKafka.Proxy, (proxy) => proxy.release(gate))
 
 /** How long until one of the others has records of every partition that the victim had. */
