@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as ConsumerBench from "./ConsumerBench.ts"
 import { type Bench, copy, Refused, type Text, withBench } from "./CopyBench.ts"
+import * as Steps from "./DriverSteps.ts"
 import * as LogReader from "./LogReader.ts"
 import type { DriverAt } from "./ProducerBench.ts"
 import * as ProxiedKafka from "./ProxiedKafka.ts"
@@ -217,6 +218,7 @@ export const suite = (name: string, driver: DriverAt): void => {
         60_000
       )
       interrupted(it, driver)
+      strangers(it, driver)
     }
   )
 }
@@ -334,5 +336,42 @@ const interrupted = (it: It, driver: DriverAt): void => {
           yield* assertNothing(bench)
         })),
     60_000
+  )
+}
+
+/** Takes the transactional ids that a pipeline has on any driver, as a second program would. */
+const takeIds = ({ direct, groupId, input }: Bench) =>
+  Effect.forEach(
+    [`${input}.0`, `${instanceId}.0`],
+    (rest) => Effect.scoped(Steps.open(`kafka-once.${groupId}.${rest}`))
+  ).pipe(
+    Effect.provide(direct)
+  )
+
+const instanceId = "named"
+
+const strangers = (it: It, driver: DriverAt): void => {
+  it.effect(
+    "a stranger that goes on using its transactional ids is named, and nothing is lost",
+    () =>
+      withRecords(driver, (bench) =>
+        Effect.gen(function*() {
+          const { failed } = yield* bench.start({ instanceId })
+          yield* bench.awaitDone
+          const fencing = Effect.forever(
+            Effect.andThen(takeIds(bench), Effect.andThen(bench.write(1), bench.awaitDone))
+          )
+          const error = yield* Effect.flip(
+            Effect.timeout(Effect.raceFirst(failed, fencing), "40 seconds")
+          )
+          assert(isKafkaError(error), String(error))
+          assert.strictEqual(error.reason._tag, "ProducerFenced", error.message)
+          assert.include(error.message, `kafka-once.${bench.groupId}.`)
+          assert.include(error.message, "Stop one of the two, or give each an id of its own")
+          yield* bench.start({ instanceId: "next" })
+          yield* bench.awaitDone
+          yield* bench.assertCopied
+        }).pipe(Effect.provide(driver(bench.proxy.addresses)))),
+    90_000
   )
 }
