@@ -74,9 +74,9 @@ const prove = ({ json, only }: ProveArguments) =>
         ({ driver, scenario }) => proveOne(driver, scenario)
       )
     const rows = [
-      ...yield* Effect.provide(proveOn("everybody"), Scenario.layer),
+      ...yield* Effect.provide(proveOn("everybody"), Scenario.layer()),
       ...chosen.some(({ scenario }) => scenario.on === "users")
-        ? yield* Effect.provide(proveOn("users"), Scenario.layerWithUsers)
+        ? yield* Effect.provide(proveOn("users"), Scenario.layerWithUsers())
         : []
     ]
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0)

@@ -35,6 +35,22 @@ export interface Subject {
 }
 
 /**
+ * What differs from suite to suite.
+ *
+ * **Details**
+ *
+ * *Shape*: `groupProtocol` is the classic one by default; `broker` is the broker that the suite
+ * runs on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly groupProtocol?: GroupProtocolName
+  readonly broker?: EmbeddedKafka.Options
+}
+
+/**
  * A topic and a group of its own, and the proxy's driver.
  *
  * @category models
@@ -65,8 +81,8 @@ export const consumerProtocolTimes = {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Pick<EmbeddedKafka.Options, "nodes"> = {}) =>
-  ProxiedKafka.layer({ ...options, properties: consumerProtocolTimes })
+export const layer = (broker: EmbeddedKafka.Options = {}) =>
+  ProxiedKafka.layer({ ...broker, properties: { ...consumerProtocolTimes, ...broker.properties } })
 
 /**
  * Runs a test with a topic of its own.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { assert, layer } from "@effect/vitest"
-import type { FetchedBatch, GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
+import type { FetchedBatch } from "@kafka-once/core/ConsumerDriver"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Effect from "effect/Effect"
@@ -30,10 +30,10 @@ import * as ProxiedKafka from "./ProxiedKafka.ts"
 export const suite = (
   name: string,
   driver: DriverAt,
-  groupProtocol: GroupProtocolName = "classic"
+  { broker, groupProtocol = "classic" }: ConsumerBench.Options = {}
 ): void => {
   const subject = { driver, groupProtocol }
-  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+  layer(ConsumerBench.layer(broker), { timeout: "3 minutes", excludeTestServices: true })(
     `the consumer contract, ${name}, ${groupProtocol} groups`,
     (it) => {
       reading(it, subject)

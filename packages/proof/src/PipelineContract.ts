@@ -29,10 +29,10 @@ import type { DriverAt } from "./ProducerBench.ts"
 export const suite = (
   name: string,
   driver: DriverAt,
-  groupProtocol: GroupProtocolName = "classic"
+  { broker, groupProtocol = "classic" }: ConsumerBench.Options = {}
 ): void => {
   const subject = { driver, groupProtocol }
-  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+  layer(ConsumerBench.layer(broker), { timeout: "3 minutes", excludeTestServices: true })(
     `pipelines, over ${name}, ${groupProtocol} groups`,
     (it) => {
       copying(it, subject)
@@ -52,10 +52,10 @@ export const suite = (
 export const faults = (
   name: string,
   driver: DriverAt,
-  groupProtocol: GroupProtocolName = "classic"
+  { broker, groupProtocol = "classic" }: ConsumerBench.Options = {}
 ): void => {
   const subject = { driver, groupProtocol }
-  layer(ConsumerBench.layer(), { timeout: "3 minutes", excludeTestServices: true })(
+  layer(ConsumerBench.layer(broker), { timeout: "3 minutes", excludeTestServices: true })(
     `pipelines under faults, over ${name}, ${groupProtocol} groups`,
     (it) => {
       wireFaults(it, subject)

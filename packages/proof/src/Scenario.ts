@@ -65,10 +65,12 @@ export type Needs = EmbeddedKafka.EmbeddedKafka | ProxiedKafka.Proxy
  * @category layers
  * @since 0.1.0
  */
-export const layer = ProxiedKafka.layer({
-  authorizer: true,
-  properties: { "allow.everyone.if.no.acl.found": "true" }
-})
+export const layer = (broker: EmbeddedKafka.Options = {}) =>
+  ProxiedKafka.layer({
+    ...broker,
+    authorizer: true,
+    properties: { "allow.everyone.if.no.acl.found": "true" }
+  })
 
 /**
  * A broker that knows users, each of whom may do what there is a rule for, and its proxy.
@@ -76,7 +78,8 @@ export const layer = ProxiedKafka.layer({
  * @category layers
  * @since 0.1.0
  */
-export const layerWithUsers = ProxiedKafka.layer({ listeners: "sasl", authorizer: true })
+export const layerWithUsers = (broker: EmbeddedKafka.Options = {}) =>
+  ProxiedKafka.layer({ ...broker, listeners: "sasl", authorizer: true })
 
 /**
  * The place of one run: a topic and a transactional id of its own, and the book of what the program

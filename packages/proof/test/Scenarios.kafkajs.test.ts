@@ -22,7 +22,7 @@ const anomalies: Readonly<Record<string, ReadonlyArray<string>>> = {
   P14: ["is lost", "is visible 2 times"]
 }
 
-layer(Scenario.layer, { timeout: "3 minutes", excludeTestServices: true })("on kafkajs", (it) => {
+layer(Scenario.layer(), { timeout: "3 minutes", excludeTestServices: true })("on kafkajs", (it) => {
   it.effect.each(Scenarios.ofKafkaJs)(
     "$id by hand does not hold: $title",
     ({ id, run }) =>

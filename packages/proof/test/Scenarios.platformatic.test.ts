@@ -46,5 +46,5 @@ const scenarios = (on: Scenario.Scenario["on"]) => (it: Vitest.MethodsNonLive<Sc
 
 const options = { timeout: "3 minutes", excludeTestServices: true } as const
 
-layer(Scenario.layer, options)("on @platformatic/kafka", scenarios("everybody"))
-layer(Scenario.layerWithUsers, options)("on @platformatic/kafka, with users", scenarios("users"))
+layer(Scenario.layer(), options)("on @platformatic/kafka", scenarios("everybody"))
+layer(Scenario.layerWithUsers(), options)("on @platformatic/kafka, with users", scenarios("users"))
