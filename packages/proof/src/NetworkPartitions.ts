@@ -338,9 +338,9 @@ interface Use {
 }
 
 /**
- * What the first probes ask of a silent broker keeps a connection each until its time is up, as many
- * as a driver has for a broker; later probes are further apart. A call that left something would
- * show thousands.
+ * What the first probes ask of a silent broker keeps a connection each until its time is up, as
+ * many as a driver has for a broker; later probes are further apart. A call that left something
+ * would show thousands.
  */
 const pooledMax = 8
 const timersMax = 40
