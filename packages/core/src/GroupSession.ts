@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { ConsumerSession, ConsumerSessionOptions, SessionEvent } from "./ConsumerDriver.ts"
-import { DriverError, Failure } from "./DriverError.ts"
+import { DriverError, Failure, type Request } from "./DriverError.ts"
 import type { GroupProtocol } from "./GroupProtocol.ts"
 import * as ConsumerMembership from "./internal/group/consumerMembership.ts"
 import * as Fetching from "./internal/group/fetching.ts"
@@ -55,6 +55,15 @@ export const open = Effect.fnUntraced(function*(
   const { run } = options.groupProtocol === "classic" ? Membership : ConsumerMembership
   const membership = yield* run(protocol, options, owned, events, health)
   const fetching = yield* Fetching.run(protocol, options, owned, events, health)
+  let isOpen = true
+  // Registered last, so that it is closed before it leaves the group.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isOpen = false
+    })
+  )
+  const whileOpen = <A>(request: Request, effect: Effect.Effect<A, DriverError>) =>
+    Effect.suspend(() => isOpen ? effect : Effect.fail(isOver(request)))
   return {
     nextEvent: Queue.take(events),
     take: (topicPartition) =>
@@ -63,12 +72,23 @@ export const open = Effect.fnUntraced(function*(
         // The session is over, and is told to be where sessions are.
         (error) => Effect.andThen(Queue.fail(events, error), Effect.never)
       ),
-    seek: fetching.seek,
+    seek: (topicPartition, to) => whileOpen("ListOffsets", fetching.seek(topicPartition, to)),
     pause: (partitions) => Effect.sync(() => owned.pause(partitions)),
     resume: (partitions) => Effect.sync(() => owned.resume(partitions)),
     settled: () => Effect.void,
-    heartbeat: membership.heartbeat,
-    commit: (under, positions) => protocol.commit(options.groupId, under, positions),
+    heartbeat: whileOpen("Heartbeat", membership.heartbeat),
+    commit: (under, positions) =>
+      whileOpen("OffsetCommit", protocol.commit(options.groupId, under, positions)),
     watermarks: owned.watermarks
   }
 })
+
+const unknownMemberId = 25
+
+/** What the group would say. Whoever asks it would open a connection that nobody closes. */
+const isOver = (request: Request): DriverError =>
+  new DriverError({
+    request,
+    failure: Failure.Answered({ code: unknownMemberId }),
+    detail: "The session is closed"
+  })

@@ -8,7 +8,9 @@ import type { FetchedBatch } from "@kafka-once/core/ConsumerDriver"
 import { KafkaDriver } from "@kafka-once/core/KafkaDriver"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as ConsumerBench from "./ConsumerBench.ts"
 import { first, type It, type Subject, withTopic, write } from "./ConsumerBench.ts"
 import * as ConsumerGroups from "./ConsumerGroups.ts"
@@ -296,6 +298,27 @@ const positions = (it: It, subject: Subject): void => {
 }
 
 const faults = (it: It, subject: Subject): void => {
+  it.effect("a session that is closed asks nothing more, and opens no connection", () =>
+    withTopic(subject, {}, ({ options, proxy, topic }) =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const { assigned, session } = yield* Scope.provide(
+          Consumer.openFromStart(options()),
+          scope
+        )
+        yield* Scope.close(scope, Exit.void)
+        const after = yield* proxy.log.position
+        const opened = yield* proxy.connections.opened
+        const asked = yield* Effect.forEach([
+          session.heartbeat,
+          session.commit(assigned.membership, [{ ...first(topic), offset: 1n }]),
+          session.seek(first(topic), "latest")
+        ], Effect.exit)
+        assert.isTrue(asked.every(Exit.isFailure), String(asked))
+        assert.strictEqual(yield* proxy.connections.opened, opened)
+        assert.strictEqual(yield* proxy.log.position, after)
+      })))
+
   it.effect.each([
     { action: "dropRequest", rule: FaultProxyRule.dropRequest },
     { action: "dropResponse", rule: FaultProxyRule.dropResponse },

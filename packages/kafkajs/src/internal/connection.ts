@@ -3,7 +3,7 @@
  * and opened anew after it failed.
  */
 import type { Settings } from "@kafka-once/core/ConnectionOptions"
-import type { DriverError } from "@kafka-once/core/DriverError"
+import { DriverError, Failure } from "@kafka-once/core/DriverError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -29,6 +29,7 @@ export const make = Effect.fnUntraced(function*(
   requestTimeoutMillis: number
 ): Effect.fn.Return<Connection, never, Scope.Scope> {
   let connection: Opened | null = null
+  let isClosed = false
   let turn = 0
   const retell = Client.retell(settings)
   // Calls of one gate must not overlap, or the failure of one would be told by the requests of
@@ -40,9 +41,14 @@ export const make = Effect.fnUntraced(function*(
     connection = null
     return dropped === null ? Effect.void : close(dropped)
   })
-  yield* Effect.addFinalizer(() => drop)
+  yield* Effect.addFinalizer(() => {
+    isClosed = true
+    return drop
+  })
 
   const connectOnce = Effect.suspend(() => {
+    // Nobody would close it.
+    if (isClosed) return Effect.fail(closed)
     const gate = SocketGate.make()
     const client = Client.make(settings, gate, logging, requestTimeoutMillis, turn++)
     const opened = { gate, cluster: client.createCluster() }
@@ -71,6 +77,12 @@ export const make = Effect.fnUntraced(function*(
         oneAtATime
       )
   }
+})
+
+const closed = new DriverError({
+  request: "Connect",
+  failure: Failure.NotSent(),
+  detail: "The session is closed"
 })
 
 const closeMillis = 250

@@ -14,12 +14,12 @@ import { DriverError, Failure } from "../../DriverError.ts"
 import type { EncodedBatch, GroupProtocol, PartitionFetch } from "../../GroupProtocol.ts"
 import * as ReadCommitted from "../../ReadCommitted.ts"
 import * as TopicPartition from "../../TopicPartition.ts"
+import { verdictOf } from "../classify.ts"
 import type { Health } from "./health.ts"
 import type { Encoded, OwnedPartitions, Wanted } from "./ownedPartitions.ts"
 
 const offsetOutOfRange = 1
 const leaderNotAvailable = 5
-const topicAuthorizationFailed = 29
 
 const firstPauseMillis = 100
 const longestPauseMillis = 1_000
@@ -93,7 +93,7 @@ export const run = Effect.fnUntraced(function*(
       )
     }
     const error = refused("Fetch", code, wanted)
-    if (code === topicAuthorizationFailed) return Effect.fail(error)
+    if (isRefused(error)) return Effect.fail(error)
     forget(wanted)
     health.failed("metadata", error)
     return Effect.succeed(false)
@@ -109,7 +109,7 @@ export const run = Effect.fnUntraced(function*(
     }).pipe(
       Effect.matchEffect({
         onFailure: (error) => {
-          if (isForbidden(error)) return Effect.fail(error)
+          if (isRefused(error)) return Effect.fail(error)
           wanted.forEach(forget)
           health.failed(node, error)
           return Effect.succeed(false)
@@ -256,5 +256,6 @@ const refused = (
     detail: `The partition ${partition} of the topic "${topic}"`
   })
 
-const isForbidden = ({ failure }: DriverError): boolean =>
-  failure._tag === "Answered" && failure.code === topicAuthorizationFailed
+/** An answer that stays the same. What cannot be read is fetched again. */
+const isRefused = (error: DriverError): boolean =>
+  error.failure._tag === "Answered" && verdictOf(error) === "reconfigure"
