@@ -2,6 +2,7 @@
  * Writes docs/wire-matrix.md from the table of the wire matrix, or with --check fails when the file
  * is not what it says.
  */
+import * as ConsumerRow from "@kafka-once/proof/consumerMatrix/Row"
 import { drivers, type Occurrence } from "@kafka-once/proof/wireMatrix/Case"
 import * as Expectation from "@kafka-once/proof/wireMatrix/Expectation"
 import * as Line from "@kafka-once/proof/wireMatrix/Line"
@@ -54,6 +55,38 @@ ${notes.join("\n\n")}
 `
 }
 
+const consumerRowOf = (of: ConsumerRow.Row): string => {
+  const ends = Map.groupBy(
+    ConsumerRow.casesOf(of).filter((one) => ConsumerRow.expectationOf(one) !== "goes on"),
+    (one) => {
+      const expected = ConsumerRow.expectationOf(one)
+      return expected === "goes on" ? expected : expected.ends
+    }
+  )
+  const told = Array.from(
+    ends,
+    ([reason, those]) =>
+      `${reason}: ${
+        those.map(({ fault }) => typeof fault === "object" ? fault.name : fault).join(", ")
+      }`
+  )
+  const over = drivers.filter((driver) => ConsumerRow.isSentBy(of, driver)).join(", ")
+  return row(
+    of.api,
+    `${of.program}, ${of.groupProtocol} group`,
+    over,
+    `${ConsumerRow.casesOf(of).length}`,
+    told.length === 0 ? "never" : told.join("; ")
+  )
+}
+
+const consumerCases = drivers.map((driver) =>
+  `${
+    ConsumerRow.rows.filter((of) => ConsumerRow.isSentBy(of, driver))
+      .flatMap(ConsumerRow.casesOf).length
+  } over ${driver}`
+)
+
 const cases = Sections.all.flatMap(Line.casesOf)
 
 const counts = drivers.map((driver) =>
@@ -103,7 +136,23 @@ The reasons are those of [errors.md](errors.md). kafkajs cannot say under which 
 were fetched, so that the library refuses them over kafkajs; the rows of offsets are run with that
 refusal lifted, on groups without members.
 
-${Sections.all.map(sectionOf).join("\n")}`
+${Sections.all.map(sectionOf).join("\n")}
+## The requests of consumers
+
+Generated from \`packages/proof/src/consumerMatrix\`: ${consumerCases.join(" and ")}. A program that
+reads a topic meets one fault in one request, from its start on (Heartbeat: when it is idle;
+LeaveGroup: at its end); each action above but *hold* happens once and twice in a row, and each code
+that the error table knows for the request once, and 9999. The program must go on by itself, or end
+with the reason that is named here, and go on when it is started again. Then more is written, and in
+the end the log has every record of the input in the output once (of a plain consumer: every record
+was given to it), the group is at the end, and no connection is open.
+
+| request | of a | over | cases | ends the program |
+| --- | --- | --- | --- | --- |
+${ConsumerRow.rows.map(consumerRowOf).join("\n")}
+
+LeaveGroup: whatever becomes of it, the program has ended within 8 seconds.
+`
 
 if (process.argv.includes("--check")) {
   if (readFileSync(file, "utf8") !== text) {

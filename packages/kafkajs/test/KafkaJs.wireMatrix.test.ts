@@ -1,4 +1,5 @@
 /** Twenty cells a day; all of them are in the slow test. KAFKA_ONCE_SEED repeats a day. */
+import * as ConsumerMatrix from "@kafka-once/proof/ConsumerMatrix"
 import * as WireMatrix from "@kafka-once/proof/WireMatrix"
 import { through } from "./wireMatrix.ts"
 
@@ -9,5 +10,11 @@ WireMatrix.suite(
   `the wire matrix over kafkajs, 20 cases of seed ${seed}`,
   "kafkajs",
   through,
-  WireMatrix.sample("kafkajs", seed, 20)
+  WireMatrix.sample(WireMatrix.casesOver("kafkajs"), seed, 20)
+)
+
+ConsumerMatrix.suite(
+  `the wire matrix of consumers over kafkajs, 20 cases of seed ${seed}`,
+  through,
+  WireMatrix.sample(ConsumerMatrix.casesOver("kafkajs"), seed, 20)
 )

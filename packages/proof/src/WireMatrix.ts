@@ -31,17 +31,17 @@ export const casesOver = (driver: Case.DriverName): ReadonlyArray<Case.Case> =>
   cases.filter(({ expected }) => expected[driver] !== null)
 
 /**
- * Takes so many cases of a driver by a seed, the same for the same seed.
+ * Takes so many cases by a seed, the same for the same seed.
  *
  * @category operations
  * @since 0.1.0
  */
-export const sample = (
-  driver: Case.DriverName,
+export const sample = <A>(
+  cases: ReadonlyArray<A>,
   seed: number,
   count: number
-): ReadonlyArray<Case.Case> =>
-  casesOver(driver)
+): ReadonlyArray<A> =>
+  cases
     .map((one, index) => ({ one, rank: mix(seed, index) }))
     .sort((left, right) => left.rank - right.rank)
     .slice(0, count)

@@ -5,6 +5,7 @@
  */
 import * as ErrorCode from "@kafka-once/core/ErrorCode"
 import type { Request } from "@kafka-once/core/KafkaDriver"
+import type * as ConsumerRow from "../consumerMatrix/Row.ts"
 import * as Asking from "./Asking.ts"
 import { mechanical, type Row } from "./Case.ts"
 import * as Codes from "./Codes.ts"
@@ -24,22 +25,6 @@ export const all: ReadonlyArray<Section> = [
   ...Asking.sections,
   ...Writing.sections,
   ...Ending.sections
-]
-
-/**
- * Requests of the error table that no producer sends.
- *
- * @category models
- * @since 0.1.0
- */
-export const ofConsumers: ReadonlyArray<Request> = [
-  "ListOffsets",
-  "OffsetCommit",
-  "JoinGroup",
-  "SyncGroup",
-  "Heartbeat",
-  "LeaveGroup",
-  "ConsumerGroupHeartbeat"
 ]
 
 /**
@@ -71,11 +56,14 @@ export const apis: ReadonlySet<string> = new Set(all.map(({ row }) => row.api))
  * @category operations
  * @since 0.1.0
  */
-export const gaps = (sections: ReadonlyArray<Section>): ReadonlyArray<string> => {
+export const gaps = (
+  sections: ReadonlyArray<Section>,
+  ofConsumers: ReadonlyArray<ConsumerRow.Row>
+): ReadonlyArray<string> => {
   const requests = new Set(ErrorCode.table.flatMap(({ verdicts }) => Object.keys(verdicts)))
   const covered = new Set<string>([
     ...sections.map(({ row }) => row.request),
-    ...ofConsumers,
+    ...ofConsumers.map(({ api }) => api),
     ...ofOperators
   ])
   return [
