@@ -139,8 +139,8 @@ refusal lifted, on groups without members.
 ${Sections.all.map(sectionOf).join("\n")}
 ## The requests of consumers
 
-Generated from \`packages/proof/src/consumerMatrix\`: ${consumerCases.join(" and ")}. A program that
-reads a topic meets one fault in one request, from its start on (Heartbeat: when it is idle;
+${consumerCases.join(" and ")}, from \`packages/proof/src/consumerMatrix\`. A program that reads
+a topic meets one fault in one request, from its start on (Heartbeat: when it is idle;
 LeaveGroup: at its end); each action above but *hold* happens once and twice in a row, and each code
 that the error table knows for the request once, and 9999. The program must go on by itself, or end
 with the reason that is named here, and go on when it is started again. Then more is written, and in

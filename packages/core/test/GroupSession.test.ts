@@ -98,64 +98,64 @@ describe("a signal", () => {
     }))
 })
 
+const refused = (request: DriverError["request"], code: number) =>
+  new DriverError({ request, failure: Failure.Answered({ code }), detail: "" })
+
+interface Script {
+  /** One per join; the last one repeats. */
+  readonly joins?: ReadonlyArray<number>
+  readonly beats?: ReadonlyArray<number>
+  readonly counts?: ReadonlyArray<number>
+}
+
+/** A group of one, whose answers are given as codes. */
+const makeGroup = ({ beats = [0], counts = [1], joins = [0] }: Script) => {
+  const calls: Array<string> = []
+  const turns = new Map<string, number>()
+  const next = (name: string, answers: ReadonlyArray<number>): number => {
+    const turn = turns.get(name) ?? 0
+    turns.set(name, turn + 1)
+    return answers[Math.min(turn, answers.length - 1)] ?? 0
+  }
+  const answer = (request: DriverError["request"], code: number) => {
+    calls.push(`${request} ${code}`)
+    if (code === -1) {
+      return Effect.fail(new DriverError({ request, failure: Failure.NoAnswer(), detail: "" }))
+    }
+    return code === 0 ? Effect.void : Effect.fail(refused(request, code))
+  }
+  let generation = 0
+  const protocol: GroupProtocol.GroupProtocol = {
+    leaders: (topics) =>
+      Effect.sync(() => {
+        const count = next("Metadata", counts)
+        const code = count === 0 ? 3 : 0
+        return topics.map((topic) => ({ topic, code, leaders: Array(count).fill(1) }))
+      }),
+    join: ({ memberId }) =>
+      Effect.suspend(() => answer("JoinGroup", next("JoinGroup", joins))).pipe(
+        Effect.map(() => {
+          generation += 1
+          const id = memberId === "" ? `member-${generation}` : memberId
+          return {
+            generationId: generation,
+            memberId: id,
+            leaderId: id,
+            members: [{ memberId: id, metadata: Assignment.encodeSubscription(["orders"]) }]
+          }
+        })
+      ),
+    sync: ({ assignments }) => Effect.succeed(assignments[0]?.assignment ?? new Uint8Array(0)),
+    heartbeat: () => Effect.suspend(() => answer("Heartbeat", next("Heartbeat", beats))),
+    leave: () => answer("LeaveGroup", 0),
+    commit: () => Effect.void,
+    fetch: () => Effect.never,
+    listOffset: () => Effect.succeed(0n)
+  }
+  return { protocol, calls }
+}
+
 describe("a session", () => {
-  const refused = (request: DriverError["request"], code: number) =>
-    new DriverError({ request, failure: Failure.Answered({ code }), detail: "" })
-
-  interface Script {
-    /** One per join; the last one repeats. */
-    readonly joins?: ReadonlyArray<number>
-    readonly beats?: ReadonlyArray<number>
-    readonly counts?: ReadonlyArray<number>
-  }
-
-  /** A group of one, whose answers are given as codes. */
-  const makeGroup = ({ beats = [0], counts = [1], joins = [0] }: Script) => {
-    const calls: Array<string> = []
-    const turns = new Map<string, number>()
-    const next = (name: string, answers: ReadonlyArray<number>): number => {
-      const turn = turns.get(name) ?? 0
-      turns.set(name, turn + 1)
-      return answers[Math.min(turn, answers.length - 1)] ?? 0
-    }
-    const answer = (request: DriverError["request"], code: number) => {
-      calls.push(`${request} ${code}`)
-      if (code === -1) {
-        return Effect.fail(new DriverError({ request, failure: Failure.NoAnswer(), detail: "" }))
-      }
-      return code === 0 ? Effect.void : Effect.fail(refused(request, code))
-    }
-    let generation = 0
-    const protocol: GroupProtocol.GroupProtocol = {
-      leaders: (topics) =>
-        Effect.sync(() => {
-          const count = next("Metadata", counts)
-          const code = count === 0 ? 3 : 0
-          return topics.map((topic) => ({ topic, code, leaders: Array(count).fill(1) }))
-        }),
-      join: ({ memberId }) =>
-        Effect.suspend(() => answer("JoinGroup", next("JoinGroup", joins))).pipe(
-          Effect.map(() => {
-            generation += 1
-            const id = memberId === "" ? `member-${generation}` : memberId
-            return {
-              generationId: generation,
-              memberId: id,
-              leaderId: id,
-              members: [{ memberId: id, metadata: Assignment.encodeSubscription(["orders"]) }]
-            }
-          })
-        ),
-      sync: ({ assignments }) => Effect.succeed(assignments[0]?.assignment ?? new Uint8Array(0)),
-      heartbeat: () => Effect.suspend(() => answer("Heartbeat", next("Heartbeat", beats))),
-      leave: () => answer("LeaveGroup", 0),
-      commit: () => Effect.void,
-      fetch: () => Effect.never,
-      listOffset: () => Effect.succeed(0n)
-    }
-    return { protocol, calls }
-  }
-
   const tags = Effect.fnUntraced(function*(script: Script, count: number, millis: number) {
     const { calls, protocol } = makeGroup(script)
     const session = yield* GroupSession.open(protocol, options)
@@ -414,6 +414,82 @@ describe("a session", () => {
         "Heartbeat: code 25"
       )
     }))
+
+  it.effect("asks nobody once it is closed", () =>
+    Effect.gen(function*() {
+      const { calls, protocol } = makeGroup({})
+      const scope = yield* Scope.make()
+      const session = yield* Scope.provide(GroupSession.open(protocol, options), scope)
+      yield* TestClock.adjust(1)
+      yield* Scope.close(scope, Exit.void)
+      const before = [...calls]
+      const failures = yield* Effect.forEach([
+        session.heartbeat,
+        session.commit({ generationId: 1, memberId: "member-1", groupInstanceId: null }, []),
+        session.seek(partition(0), "earliest")
+      ], Effect.flip)
+      for (const { detail } of failures) assert.strictEqual(detail, "The session is closed")
+      assert.deepStrictEqual(calls, before)
+    }))
+})
+
+describe("a session that fetches", () => {
+  it.effect("is over where a fetch is refused for good", () =>
+    Effect.gen(function*() {
+      const { protocol } = makeGroup({})
+      for (const code of [29, 35]) {
+        const session = yield* GroupSession.open({
+          ...protocol,
+          fetch: (_, { partitions }) => Effect.succeed(partitions.map((one) => answerOf(one, code)))
+        }, options)
+        yield* TestClock.adjust(1)
+        yield* session.nextEvent
+        yield* session.seek(partition(0), 0n)
+        yield* TestClock.adjust(1)
+        const error = yield* Effect.flip(session.nextEvent)
+        assert.deepStrictEqual([error.request, error.failure], [
+          "Fetch",
+          Failure.Answered({ code })
+        ])
+      }
+    }))
+
+  it.effect.each([6, 25, 9999])(
+    "fetches again where code %d is answered once",
+    (code) =>
+      Effect.gen(function*() {
+        const { protocol } = makeGroup({})
+        let fetches = 0
+        const session = yield* GroupSession.open({
+          ...protocol,
+          fetch: (_, { partitions }) =>
+            Effect.suspend(() => {
+              fetches += 1
+              return fetches > 1
+                ? Effect.never
+                : Effect.succeed(partitions.map((one) => answerOf(one, code)))
+            })
+        }, options)
+        yield* TestClock.adjust(1)
+        yield* session.nextEvent
+        yield* session.seek(partition(0), 0n)
+        yield* TestClock.adjust(5_000)
+        assert.strictEqual(fetches, 2)
+      })
+  )
+})
+
+const answerOf = (
+  { partition, topic }: { readonly topic: string; readonly partition: number },
+  code: number
+): GroupProtocol.PartitionFetch => ({
+  topic,
+  partition,
+  code,
+  highWatermark: 0n,
+  lastStableOffset: 0n,
+  aborted: [],
+  batches: []
 })
 
 const hex = (bytes: Uint8Array): string =>

@@ -273,7 +273,7 @@ const isAtEnd = ({ groupId, kafka, written }: Place) =>
 
 const awaitDone = (place: Place) => until(isAtEnd(place), (isDone) => isDone)
 
-/** A pipeline copies each record once; a consumer that commits afterwards sees each at least once. */
+/** A pipeline copies each record once; one that commits afterwards is given it at least once. */
 const truth = (place: Place) =>
   Effect.gen(function*() {
     const out = yield* outOf(place)

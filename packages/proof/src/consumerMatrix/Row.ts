@@ -12,7 +12,7 @@ import type { GroupProtocolName } from "@kafka-once/core/ConsumerDriver"
 import * as ErrorCode from "@kafka-once/core/ErrorCode"
 import type { Request } from "@kafka-once/core/KafkaDriver"
 import * as FaultProxyRule from "@kafka-once/testing/FaultProxyRule"
-import { delayMillis, type DriverName, type Mechanical, mechanical } from "../wireMatrix/Case.ts"
+import { type DriverName, mechanical, type Passing, passingRule } from "../wireMatrix/Case.ts"
 import { unheardOf } from "../wireMatrix/Codes.ts"
 
 /**
@@ -75,27 +75,19 @@ export const isSentBy = ({ groupProtocol }: Row, driver: DriverName): boolean =>
 export type Expectation = "goes on" | { readonly ends: string }
 
 /**
- * One fault in one request; `hits` is how many requests in a row it happens to.
+ * One fault in one request; `hits` is how many requests in a row it happens to. A request that is
+ * held until the next transaction is one that is delayed: consumers have none.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Case {
   readonly row: Row
-  readonly fault: Fault | ErrorCode.ErrorCode | typeof unheardOf
+  readonly fault: Passing | ErrorCode.ErrorCode | typeof unheardOf
   readonly hits: 1 | 2
 }
 
-/**
- * What needs no code. A request that is held until the next transaction is one that is delayed:
- * consumers have none.
- *
- * @category models
- * @since 0.1.0
- */
-export type Fault = Exclude<Mechanical, "hold">
-
-const faults = mechanical.filter((one): one is Fault => one !== "hold")
+const faults = mechanical.filter((one): one is Passing => one !== "hold")
 
 /**
  * The cases of a row: every fault once and twice in a row, every code that the error table knows
@@ -173,5 +165,5 @@ export const ruleOf = (
   const match: FaultProxyRule.Match = { api, clientId, nth: hits === 1 ? 1 : [1, 2] }
   if (typeof fault === "object") return FaultProxyRule.error(match, fault.code)
   if (typeof fault === "number") return FaultProxyRule.error(match, fault)
-  return fault === "delay" ? FaultProxyRule.delay(match, delayMillis) : FaultProxyRule[fault](match)
+  return passingRule(match, fault)
 }

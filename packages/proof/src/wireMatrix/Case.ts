@@ -230,8 +230,6 @@ const actOn = (
   gate: string
 ): FaultProxyRule.FaultProxyRule => {
   switch (action) {
-    case "delay":
-      return FaultProxyRule.delay(match, delayMillis)
     case "hold":
       return FaultProxyRule.hold(match, gate)
     case "code":
@@ -240,6 +238,30 @@ const actOn = (
       const at = lowByteOfCode[driver][match.api === "Produce" ? "Produce" : "EndTxn"]
       return FaultProxyRule.corrupt({ ...match, phase: "response" }, at, numberOf(code))
     }
+    default:
+      return passingRule(match, action)
+  }
+}
+
+/**
+ * What happens to a frame on its way, and is over when it has.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Passing = Exclude<Mechanical, "hold">
+
+/**
+ * The rule of an action that needs nothing but what it meets.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const passingRule = (
+  match: FaultProxyRule.Match,
+  action: Passing
+): FaultProxyRule.FaultProxyRule => {
+  switch (action) {
     case "dropRequest":
       return FaultProxyRule.dropRequest(match)
     case "dropResponse":
@@ -248,6 +270,8 @@ const actOn = (
       return FaultProxyRule.resetBefore(match)
     case "resetAfter":
       return FaultProxyRule.resetAfter(match)
+    case "delay":
+      return FaultProxyRule.delay(match, delayMillis)
     case "mute":
       return FaultProxyRule.mute(match)
   }
