@@ -11,6 +11,7 @@ export const longSuites: ReadonlyArray<string> = [
   "KafkaJs.network",
   "KafkaJs.networkTls",
   "KafkaJs.outcomes",
+  "KafkaJs.pipelineRefusals",
   "KafkaJs.security",
   "KafkaJs.securityToken",
   "Platformatic.badInput",
