@@ -6,6 +6,7 @@ import { assert, layer, type Vitest } from "@effect/vitest"
 import * as ConsumerOptions from "@kafka-once/core/ConsumerOptions"
 import type * as DriverPort from "@kafka-once/core/KafkaDriver"
 import * as ProducerOptions from "@kafka-once/core/ProducerOptions"
+import * as ConsumerSteps from "@kafka-once/proof/ConsumerSteps"
 import * as DriverSteps from "@kafka-once/proof/DriverSteps"
 import * as ProxiedKafka from "@kafka-once/proof/ProxiedKafka"
 import { EmbeddedKafka } from "@kafka-once/testing/EmbeddedKafka"
@@ -138,6 +139,29 @@ const attempts = (it: It): void => {
       yield* sendOne(session, batch("k25", 0, "a"))
       yield* session.end("commit")
       assert.strictEqual(countOf("InitProducerId", yield* requestsOf("k25")), 1)
+    }))
+
+  it.effect("a refusal to a member that leaves is no rejection that nobody handles (K26)", () =>
+    Effect.gen(function*() {
+      const proxy = yield* ProxiedKafka.Proxy
+      const kafka = yield* EmbeddedKafka
+      yield* kafka.createTopic("k26")
+      const rejections: Array<unknown> = []
+      const note = (reason: unknown) => rejections.push(reason)
+      process.prependListener("unhandledRejection", note)
+      yield* Effect.scoped(
+        Effect.flatMap(
+          ConsumerSteps.open(ConsumerSteps.options("k26", ["k26"])),
+          (session) => ConsumerSteps.assignedOf(session)
+        )
+      ).pipe(
+        // An error for the group, and one for the member.
+        proxy.withRule(FaultProxyRule.error({ api: "LeaveGroup" }, "REQUEST_TIMED_OUT")),
+        // Node tells of rejections when its queue of promises is empty.
+        Effect.andThen(Effect.promise(() => new Promise(setImmediate))),
+        Effect.ensuring(Effect.sync(() => process.removeListener("unhandledRejection", note)))
+      )
+      assert.deepStrictEqual(rejections, [])
     }))
 
   it.effect("the broker ends a transaction after the time that was given (K15)", () =>

@@ -103,7 +103,10 @@ const library = Effect.fnUntraced(function*(topic: string, file: string) {
   )
   const transactionalId = `${topic}-id`
   const options = { transactionalId, ...timeouts }
-  const producer = yield* Effect.provide(RecordedProducer.make(recorder, options), driver)
+  const producer = yield* Effect.provideContext(
+    RecordedProducer.make(recorder, options),
+    yield* Layer.build(driver)
+  )
   const rules = faults(transactionalId)
   const exits: Array<string> = []
   for (let turn = 0; turn < 24; turn++) {

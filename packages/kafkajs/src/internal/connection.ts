@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function*(
 const closed = new DriverError({
   request: "Connect",
   failure: Failure.NotSent(),
-  detail: "The session is closed"
+  detail: "The scope of the driver, or of the consumer's session, is closed"
 })
 
 const closeMillis = 250

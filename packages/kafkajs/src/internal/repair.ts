@@ -99,6 +99,7 @@ const repairAuthentication = (queue: RequestQueue, timeoutMillis: number): void 
 
 const fetchKey = 1
 const metadataKey = 3
+const leaveGroupKey = 13
 
 const repairRequest = (request: ProtocolRequest): ProtocolRequest => {
   switch (request.request.apiKey) {
@@ -106,6 +107,8 @@ const repairRequest = (request: ProtocolRequest): ProtocolRequest => {
       return withRawAnswer(request)
     case metadataKey:
       return withoutStrangers(request)
+    case leaveGroupKey:
+      return withOneFailure(request)
     default:
       return request
   }
@@ -154,4 +157,22 @@ const withoutStrangers = (protocolRequest: ProtocolRequest): ProtocolRequest => 
     },
     response: { decode: response.decode, parse: (decoded) => Promise.resolve(decoded) }
   }
+}
+
+/**
+ * Where both the group's code and a member's are errors, kafkajs throws the member's and leaves a
+ * rejected promise of the group's behind, which ends the program (K26). The group's is enough.
+ */
+const withOneFailure = ({ request, response, ...rest }: ProtocolRequest): ProtocolRequest => ({
+  ...rest,
+  request,
+  response: {
+    decode: response.decode,
+    parse: (decoded: LeftGroup) =>
+      response.parse((decoded.errorCode === 0 ? decoded : { ...decoded, members: [] }) as never)
+  }
+})
+
+interface LeftGroup {
+  readonly errorCode: number
 }
